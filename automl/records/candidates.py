@@ -1,0 +1,95 @@
+"""What is searched: architectures, recipes and quantization schemes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Architecture", "Augmentation", "Candidate", "Recipe", "SearchSpace"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network before training.
+
+    ``depth`` is the number of feature stages kept (timm's ``feature_info``, counted from 1), with a
+    pooled linear head on the last; ``None`` is the whole backbone with its own head.
+    """
+
+    family: str
+    backbone: str
+    depth: int | None
+    image_size: int
+
+    @property
+    def key(self) -> str:
+        """A name for people and files: ``tf_efficientnet_lite0-d3-128`` (``-full-`` when whole)."""
+        depth = "full" if self.depth is None else f"d{self.depth}"
+        return f"{self.backbone}-{depth}-{self.image_size}"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An architecture under a quantization scheme: the unit of feasibility."""
+
+    architecture: Architecture
+    scheme: str
+
+    @property
+    def key(self) -> str:
+        """A name for people: ``tf_efficientnet_lite0-d3-128 int8-static``."""
+        return f"{self.architecture.key} {self.scheme}"
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How training images are varied. 0 (or 1 for ``crop``) switches a part off."""
+
+    name: str
+    rotate_deg: float
+    """Largest rotation either way, degrees."""
+    crop: float
+    """Smallest share of the image's area that a random crop keeps, in (0, 1]."""
+    stretch: float
+    """Largest relative change of the aspect ratio, e.g. 0.1."""
+    brightness: float
+    contrast: float
+    flip_horizontal: bool
+    flip_vertical: bool
+
+
+Freeze = Literal["none", "stem", "half", "backbone"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained."""
+
+    learning_rate: float
+    weight_decay: float
+    epochs: int
+    batch_size: int
+    freeze: Freeze
+    """Which part keeps its pretrained weights: nothing, the stem and first stage, half the stages,
+    or all but the head. Ignored without pretrained weights."""
+    label_smoothing: float
+    augmentation: Augmentation
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """A search space file, read: what may be tried."""
+
+    name: str
+    description: str
+    tasks: tuple[str, ...]
+    architectures: tuple[Architecture, ...]
+    learning_rate: tuple[float, float]
+    """Lowest and highest, searched on a logarithmic scale."""
+    weight_decay: tuple[float, float]
+    epochs: tuple[int, ...]
+    batch_sizes: tuple[int, ...]
+    freezes: tuple[Freeze, ...]
+    label_smoothings: tuple[float, ...]
+    augmentations: tuple[Augmentation, ...]
+    schemes: tuple[str, ...]

@@ -1,0 +1,81 @@
+"""What was measured, where, and how sure it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from automl.records.spec import Percentile, Scope
+
+__all__ = ["Host", "Interval", "Measurement"]
+
+
+@dataclass(frozen=True)
+class Host:
+    """The machine a number comes from."""
+
+    device: str
+    cpu: str
+    cores: int
+    memory_bytes: int
+    instruction_sets: tuple[str, ...]
+    """Those that matter here, lower case: ``avx2``, ``avx512f``, ``avx512_vnni``, ``avx_vnni``,
+    ``amx_int8``, ``neon``, ``asimddp``."""
+    system: str
+    python: str
+    onnxruntime: str
+    provider: str
+
+    @property
+    def key(self) -> str:
+        """What a cached measurement must agree on: processor, instruction sets, runtime, provider."""
+        return "|".join(
+            (self.device, self.cpu, str(self.cores), ",".join(self.instruction_sets),
+             self.onnxruntime, self.provider)
+        )
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with its 95 % confidence interval, in milliseconds."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Latency (and memory, when asked) of one file on one device. Batch 1."""
+
+    source: str
+    """``measured``; later also ``predicted``."""
+    artifact_sha256: str
+    host: Host
+    threads: int
+    scope: Scope
+    frame_size: tuple[int, int]
+    """(height, width) of the frame that was timed."""
+    runs: int
+    seconds: float
+    p50_ms: Interval
+    p90_ms: Interval
+    p95_ms: Interval
+    p99_ms: Interval
+    mean_ms: float
+    cpu_ms: float
+    """Processor time a run, all threads together."""
+    load: float
+    """One-minute load average of the host when the measurement began."""
+    memory_bytes: int | None
+    """Peak resident set of the fresh process minus that of the bare interpreter."""
+    size_bytes: int
+    fresh_process: bool
+    stopped_early: bool
+    """True when measuring ended because the budget could no longer be met."""
+    measured_at: str
+    """ISO 8601, UTC."""
+
+    def percentile(self, name: Percentile) -> Interval:
+        """The interval of ``p50``, ``p90``, ``p95`` or ``p99``."""
+        interval: Interval = getattr(self, f"{name}_ms")
+        return interval

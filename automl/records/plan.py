@@ -1,0 +1,80 @@
+"""Which candidates could meet the requirements, known before any training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from automl.records.candidates import Architecture, Candidate
+from automl.records.dataset import Audit
+from automl.records.measurement import Host, Measurement
+
+__all__ = ["Plan", "PlannedArchitecture", "Verdict", "VerdictStatus"]
+
+
+class VerdictStatus(StrEnum):
+    """What feasibility said of a candidate on a target."""
+
+    FITS = "fits"
+    UNSURE = "unsure"
+    """The interval straddles the budget: trained, decided by the final measurement."""
+    TOO_SLOW = "too-slow"
+    TOO_LARGE = "too-large"
+    TOO_MUCH_MEMORY = "too-much-memory"
+    IMPLIED = "implied"
+    """Not measured: a smaller member of the family was already hopeless."""
+    SLOWER_THAN_FLOAT = "slower-than-float"
+    """Fits, yet loses time against float32, so it can only cost accuracy."""
+    AFTER_TRAINING = "after-training"
+    """Not measurable untrained (int8-mixed): its float32 or int8-static bound fits."""
+    FAILED = "failed"
+
+    @property
+    def is_feasible(self) -> bool:
+        """Whether the candidate is worth training for."""
+        return self in (VerdictStatus.FITS, VerdictStatus.UNSURE, VerdictStatus.AFTER_TRAINING)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What feasibility said of a candidate on one target, and why, in one sentence with numbers."""
+
+    candidate: Candidate
+    target: str
+    status: VerdictStatus
+    reason: str
+    measurement: Measurement | None
+
+
+@dataclass(frozen=True)
+class PlannedArchitecture:
+    """One architecture of the space, exported untrained."""
+
+    architecture: Architecture
+    parameters: int
+    macs: int
+    """Multiply-accumulates of one forward pass."""
+    weights: str | None
+    """Where its pretrained weights come from (``hub``, ``package efficientnet-lite0-…``, a path), or
+    ``None``: it would be trained from scratch."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The feasible set, with the verdict on everything else."""
+
+    spec_sha256: str
+    space: str
+    host: Host
+    audit: Audit
+    architectures: tuple[PlannedArchitecture, ...]
+    verdicts: tuple[Verdict, ...]
+    notes: tuple[str, ...]
+    """What the user should know, e.g. that no hub answered."""
+    measured: int
+    cached: int
+    seconds: float
+
+    def feasible(self) -> tuple[Candidate, ...]:
+        """Candidates that fit, or may fit, at least one target, each once, in the plan's order."""
+        return tuple(dict.fromkeys(v.candidate for v in self.verdicts if v.status.is_feasible))

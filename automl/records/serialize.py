@@ -1,0 +1,34 @@
+"""Records to JSON text and back, checked against their types."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Any, TypeVar
+
+__all__ = ["dump_record", "load_record"]
+
+_Record = TypeVar("_Record")
+
+
+@functools.cache
+def _adapter(kind: type[Any]) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def dump_record(record: object) -> str:
+    """Return a record as canonical compact JSON. Floats keep every digit; NaN is refused."""
+    plain = _adapter(type(record)).dump_python(record, mode="json")
+    return json.dumps(plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def load_record(kind: type[_Record], text: str | bytes) -> _Record:
+    """Return the record that JSON text holds.
+
+    Raises:
+        ValueError: when the text is not JSON or does not fit the record's types.
+    """
+    record: _Record = _adapter(kind).validate_json(text)
+    return record

@@ -1,0 +1,87 @@
+"""Quantities as people write them: ``20ms``, ``1.5 s``, ``10min``, ``8MB``, ``300MiB``.
+
+Decimal prefixes (kB, MB, GB) are powers of 1000, binary ones (KiB, MiB, GiB) powers of 1024.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["format_duration", "format_latency", "format_size", "parse_duration_s", "parse_size_bytes"]
+
+_SECONDS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {
+    "b": 1,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "tb": 10**12,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+    "tib": 2**40,
+}
+_QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([A-Za-zµ]+)\s*")
+
+
+def parse_duration_s(text: str) -> float:
+    """Return seconds. Units: us, ms, s, min, h, d.
+
+    Raises:
+        ValueError: when there is no number, no unit, an unknown unit, or the value is zero.
+    """
+    return _parse(text, _SECONDS, "a duration", "20ms, 1.5 s or 10min")
+
+
+def parse_size_bytes(text: str) -> int:
+    """Return bytes. Units: B, kB, MB, GB, TB and KiB, MiB, GiB, TiB, in any case.
+
+    Raises:
+        ValueError: when there is no number, no unit, an unknown unit, or the value is zero.
+    """
+    return round(_parse(text, _BYTES, "a size", "8MB or 300MiB"))
+
+
+def format_latency(latency_ms: float) -> str:
+    """Return milliseconds with three significant digits: ``0.123 ms``, ``4.56 ms``, ``123 ms``."""
+    if latency_ms >= 100:
+        return f"{latency_ms:,.0f} ms"
+    digits = 1 if latency_ms >= 10 else 2 if latency_ms >= 1 else 3
+    return f"{latency_ms:.{digits}f} ms"
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration for people: ``0.4 s``, ``42 s``, ``3 min 05 s``, ``2 h 10 min``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def format_size(size_bytes: float) -> str:
+    """Return a size with decimal prefixes: ``812 B``, ``45.3 kB``, ``3.41 MB``."""
+    value = float(size_bytes)
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(value) < 1000:
+            digits = 0 if unit == "B" or value >= 100 else 1 if value >= 10 else 2
+            return f"{value:.{digits}f} {unit}"
+        value /= 1000
+    return f"{value:.2f} TB"
+
+
+def _parse(text: str, factors: dict[str, float] | dict[str, int], what: str, example: str) -> float:
+    match = _QUANTITY.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{what} is a number and a unit, such as {example}; got '{text}'")
+    number, unit = match.groups()
+    factor = factors.get(unit) or factors.get(unit.lower())
+    if factor is None:
+        raise ValueError(f"unknown unit '{unit}' in '{text}'; known: {', '.join(factors)}")
+    value = float(number) * factor
+    if value <= 0:
+        raise ValueError(f"{what} must be more than zero; got '{text}'")
+    return value
