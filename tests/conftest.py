@@ -1,0 +1,23 @@
+"""Shared ground of all tests: a cache of their own, no network, real images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the tests out of the user's cache, in this process and those it starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTOML_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        yield
+
+
+@pytest.fixture(scope="session")
+def paper_images() -> Path:
+    """The photographs of paper that ship with the quickstart, in the folders ``pass`` and ``fail``."""
+    return Path(__file__).resolve().parents[1] / "specs" / "data" / "paper_pass_fail"
