@@ -1,0 +1,202 @@
+"""The machine this runs on, as a device: every file is measured in a fresh process."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from automl.errors import AutomlError
+from automl.hardware.device import MeasureFailure, MeasureRequest
+from automl.hardware.host import local_host
+from automl.hardware.process import Timing, run_once, time_all
+from automl.hardware.statistics import PERCENTILES, percentile_interval
+from automl.records.measurement import Host, Measurement
+from automl.records.spec import Scope
+from automl.storage import sha256_file
+
+__all__ = ["LocalDevice"]
+
+_FOOTPRINT = str(Path(__file__).with_name("footprint.py"))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class LocalDevice:
+    """This machine's processor, through onnxruntime."""
+
+    name = "local"
+
+    def __init__(self, *, grace_s: float = 30.0, clock: Callable[[], datetime] = _now) -> None:
+        """Make the device.
+
+        Args:
+            grace_s: how long beyond its ``max_seconds`` a single run of a model may last.
+            clock: gives ``measured_at``.
+        """
+        self._grace_s = grace_s
+        self._clock = clock
+
+    def host(self) -> Host:
+        """Return the facts of this machine."""
+        return _host()
+
+    def measure(
+        self,
+        requests: Sequence[MeasureRequest],
+        *,
+        progress: Callable[[str], None] | None = None,
+    ) -> tuple[Measurement | MeasureFailure, ...]:
+        """Time all requests in one fresh process, in turns; see :meth:`Device.measure`."""
+        refused = {i: why for i, r in enumerate(requests) if (why := _refusal(r)) is not None}
+        count = len(refused)
+
+        def announce(index: int) -> None:
+            nonlocal count
+            count += 1
+            if progress is not None:
+                name = Path(requests[index].path).name
+                progress(f"measured {count} of {len(requests)}: {name}")
+
+        load, measured_at = _load(), self._clock().isoformat(timespec="seconds")
+        with _jobs(requests, skip=refused) as jobs:
+            timed = time_all(jobs, grace_s=self._grace_s, done=announce)
+            return tuple(
+                self._answer(request, jobs.get(i), refused.get(i) or timed[i], load, measured_at)
+                for i, request in enumerate(requests)
+            )
+
+    def _answer(
+        self,
+        request: MeasureRequest,
+        job: dict[str, Any] | None,
+        outcome: Timing | str,
+        load: float,
+        measured_at: str,
+    ) -> Measurement | MeasureFailure:
+        if isinstance(outcome, str) or job is None:
+            return MeasureFailure(request.path, str(outcome))
+        memory: int | None = None
+        if request.memory:
+            try:
+                memory = _memory_bytes(job, timeout_s=request.max_seconds + self._grace_s)
+            except AutomlError as error:
+                return MeasureFailure(request.path, f"the process measured for memory {error}")
+        return _measurement(request, outcome, self.host(), memory, load, measured_at)
+
+
+@functools.cache
+def _host() -> Host:
+    return local_host()
+
+
+def _refusal(request: MeasureRequest) -> str | None:
+    """Return why a file is not measured at all, or ``None``."""
+    path = Path(request.path)
+    if not path.is_file():
+        return "there is no such file"
+    found = sha256_file(path)
+    if found != request.sha256:
+        return f"the file changed: its SHA-256 should be {request.sha256} but is {found}"
+    if request.image is not None and not Path(request.image).is_file():
+        return f"there is no image '{request.image}'"
+    return None
+
+
+@contextmanager
+def _jobs(
+    requests: Sequence[MeasureRequest], *, skip: dict[int, str]
+) -> Iterator[dict[int, dict[str, Any]]]:
+    """Yield the jobs of the worker by index, with an image file for those that need one."""
+    with tempfile.TemporaryDirectory(prefix="automl-measure-") as folder:
+        yield {
+            index: _job(index, request, Path(folder))
+            for index, request in enumerate(requests)
+            if index not in skip
+        }
+
+
+def _job(index: int, request: MeasureRequest, folder: Path) -> dict[str, Any]:
+    image = request.image
+    if image is None and request.scope is Scope.FILE:
+        image = _made_jpeg(request.frame_size, folder)
+    return {
+        "index": index,
+        "path": os.path.abspath(request.path),
+        "threads": request.threads,
+        "scope": request.scope.value,
+        "frame_size": request.frame_size,
+        "min_runs": request.min_runs,
+        "min_seconds": request.min_seconds,
+        "max_seconds": request.max_seconds,
+        "budgets": [(b.percentile, b.limit_ms) for b in request.budgets if request.stop_early],
+        "image": None if image is None else os.path.abspath(image),
+    }
+
+
+def _made_jpeg(size: tuple[int, int], folder: Path) -> str:
+    from automl.hardware.inputs import make_jpeg
+
+    path = folder / f"{size[0]}x{size[1]}.jpg"
+    if not path.exists():
+        path.write_bytes(make_jpeg(*size))
+    return str(path)
+
+
+def _measurement(
+    request: MeasureRequest,
+    timing: Timing,
+    host: Host,
+    memory: int | None,
+    load: float,
+    measured_at: str,
+) -> Measurement:
+    times_ms = [time / 1e6 for time in timing.times_ns]
+    intervals = {name: percentile_interval(times_ms, PERCENTILES[name]) for name in PERCENTILES}
+    return Measurement(
+        source="measured",
+        artifact_sha256=request.sha256,
+        host=host,
+        threads=request.threads,
+        scope=request.scope,
+        frame_size=timing.frame_size,
+        runs=len(times_ms),
+        seconds=sum(times_ms) / 1e3,
+        p50_ms=intervals["p50"],
+        p90_ms=intervals["p90"],
+        p95_ms=intervals["p95"],
+        p99_ms=intervals["p99"],
+        mean_ms=sum(times_ms) / len(times_ms),
+        cpu_ms=timing.cpu_ns / 1e6 / len(times_ms),
+        load=load,
+        memory_bytes=memory,
+        size_bytes=Path(request.path).stat().st_size,
+        fresh_process=True,
+        stopped_early=timing.stopped_early,
+        measured_at=measured_at,
+    )
+
+
+def _memory_bytes(job: dict[str, Any], *, timeout_s: float) -> int:
+    """Return the peak of a fresh process that runs the model minus that of a bare interpreter."""
+    # Pixels do not change the memory a frame takes, and decoding an image for it would.
+    plain = job if job["scope"] == "file" else job | {"image": None}
+    text = run_once([_FOOTPRINT], json.dumps(plain), timeout_s=timeout_s)
+    return max(0, int(text) - _bare_interpreter_bytes())
+
+
+@functools.cache
+def _bare_interpreter_bytes() -> int:
+    return int(run_once([_FOOTPRINT], "", timeout_s=60.0))
+
+
+def _load() -> float:
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else 0.0
