@@ -93,3 +93,5 @@ class SearchSpace:
     label_smoothings: tuple[float, ...]
     augmentations: tuple[Augmentation, ...]
     schemes: tuple[str, ...]
+    presets: tuple[Augmentation, ...] = ()
+    """All that the file defines, of which ``augmentations`` are searched; a spec may choose any."""

@@ -29,8 +29,14 @@ class Host:
     def key(self) -> str:
         """What a cached measurement must agree on: processor, instruction sets, runtime, provider."""
         return "|".join(
-            (self.device, self.cpu, str(self.cores), ",".join(self.instruction_sets),
-             self.onnxruntime, self.provider)
+            (
+                self.device,
+                self.cpu,
+                str(self.cores),
+                ",".join(self.instruction_sets),
+                self.onnxruntime,
+                self.provider,
+            )
         )
 
 

@@ -27,6 +27,8 @@ class VerdictStatus(StrEnum):
     """Fits, yet loses time against float32, so it can only cost accuracy."""
     AFTER_TRAINING = "after-training"
     """Not measurable untrained (int8-mixed): its float32 or int8-static bound fits."""
+    NOT_EXAMINED = "not-examined"
+    """Planning had used its share of the time before it was this one's turn."""
     FAILED = "failed"
 
     @property
@@ -74,6 +76,8 @@ class Plan:
     measured: int
     cached: int
     seconds: float
+    alternatives: tuple[Verdict, ...] = ()
+    """Verdicts under schemes that the spec does not allow; made only when nothing else fits."""
 
     def feasible(self) -> tuple[Candidate, ...]:
         """Candidates that fit, or may fit, at least one target, each once, in the plan's order."""

@@ -1,0 +1,149 @@
+"""How plans and outcomes are printed: tables on a terminal, plain text elsewhere. On stdout."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from automl.records import Plan, RunRecord, TargetSelection, Verdict
+from automl.units import format_duration, format_latency, format_size
+
+__all__ = ["outcome_json", "print_outcome", "print_plan"]
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else 120
+    return Console(highlight=False, width=width)
+
+
+def print_plan(plan: Plan) -> None:
+    """Print the verdict on every candidate, those that fit first."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = _console()
+    fits = len(plan.feasible())
+    for target in dict.fromkeys(v.target for v in plan.verdicts):
+        table = Table(title=f"Plan for target '{escape(target)}'", title_justify="left")
+        for column in ("candidate", "verdict", "p50", "p95", "size", "why"):
+            table.add_column(column, overflow="fold", no_wrap=column in ("p50", "p95", "size"))
+        verdicts = [v for v in plan.verdicts if v.target == target]
+        for verdict in sorted(verdicts, key=_plan_order):
+            table.add_row(*_plan_row(verdict))
+        console.print(table)
+    for note in plan.notes:
+        console.print(f"Note: {escape(note)}")
+    console.print(
+        f"{fits} candidates of {len(plan.architectures)} architectures are worth training. "
+        f"{plan.measured} files measured, {plan.cached} known from before, "
+        f"in {format_duration(plan.seconds)}."
+    )
+
+
+def _plan_order(verdict: Verdict) -> tuple[bool, float]:
+    measured = verdict.measurement
+    return (not verdict.status.is_feasible, measured.p50_ms.value if measured else float("inf"))
+
+
+def _plan_row(verdict: Verdict) -> tuple[str, ...]:
+    from rich.markup import escape
+
+    measured = verdict.measurement
+    colour = "green" if verdict.status.is_feasible else "red"
+    return (
+        verdict.candidate.key,
+        f"[{colour}]{verdict.status.value}[/]",
+        format_latency(measured.p50_ms.value) if measured else "-",
+        format_latency(measured.p95_ms.value) if measured else "-",
+        format_size(measured.size_bytes) if measured else "-",
+        escape(verdict.reason),
+    )
+
+
+def print_outcome(record: RunRecord) -> None:
+    """Print, for each target, what was asked and got, and where everything is."""
+    console = _console()
+    if record.selection is not None:
+        for chosen in record.selection.targets:
+            if chosen.winner is not None:
+                _print_winner(console, record, chosen)
+    ended = format_duration(record.seconds)
+    console.print(f"{len(record.trials)} trials in {ended}.")
+    console.print(f"Report: {_shown(os.path.join(record.folder, 'report.html'))}", soft_wrap=True)
+    if record.selection is None:
+        return
+    for chosen in record.selection.targets:
+        if chosen.winner is not None:
+            bundle = _shown(os.path.join(record.folder, "bundle", chosen.target.name))
+            console.print(f"Bundle: {bundle}", soft_wrap=True)
+            console.print(
+                f"Classify a new image: automl predict {bundle} {_example(record)}",
+                soft_wrap=True,
+                markup=False,
+            )
+
+
+def _print_winner(console: Any, record: RunRecord, chosen: TargetSelection) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    assert chosen.candidate is not None
+    table = Table(
+        title=f"Target '{escape(chosen.target.name)}': {escape(chosen.candidate.key)}",
+        title_justify="left",
+    )
+    for column in ("asked", "got", "holds", "how it was measured"):
+        table.add_column(column, overflow="fold")
+    for claim in chosen.claims:
+        holds = "[green]yes[/]" if claim.holds else "[red]no[/]"
+        table.add_row(escape(claim.requirement), escape(claim.got), holds, escape(claim.how))
+    console.print(table)
+
+
+def outcome_json(record: RunRecord) -> dict[str, Any]:
+    """Return the outcome for machines: one entry a target."""
+    targets = []
+    for chosen in record.selection.targets if record.selection is not None else ():
+        targets.append(
+            {
+                "target": chosen.target.name,
+                "fits": chosen.winner is not None and all(c.holds for c in chosen.claims),
+                "candidate": chosen.candidate.key if chosen.candidate else None,
+                "bundle": os.path.join(record.folder, "bundle", chosen.target.name)
+                if chosen.winner
+                else None,
+                "sha256": chosen.winner.sha256 if chosen.winner else None,
+                "test_scores": chosen.test_scores.values if chosen.test_scores else None,
+                "claims": [
+                    {"requirement": c.requirement, "got": c.got, "how": c.how, "holds": c.holds}
+                    for c in chosen.claims
+                ],
+                "best_reached": chosen.best_reached,
+                "binding": chosen.binding,
+                "relaxation": chosen.relaxation,
+            }
+        )
+    return {
+        "run": record.folder,
+        "report": os.path.join(record.folder, "report.html"),
+        "seconds": record.seconds,
+        "trials": len(record.trials),
+        "targets": targets,
+    }
+
+
+def _shown(path: str) -> str:
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative
+
+
+def _example(record: RunRecord) -> str:
+    """Return an image of the test split to try the command on."""
+    from automl.records import Split
+
+    dataset = record.data.dataset
+    indices = dataset.indices(Split.TEST)
+    return _shown(os.path.join(dataset.root, dataset.samples[indices[0]].path))

@@ -1,0 +1,374 @@
+"""A whole run: data, plan, search, proof, bundle, report; and resuming one that was interrupted.
+
+Every stage reads and writes files of the run folder, so a run can end at any moment and go on later.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from automl.errors import Interrupted, RunError
+from automl.export.metadata import package_versions
+from automl.hardware.device import Device
+from automl.pipeline.compute import search_resources
+from automl.pipeline.delivery import deliver
+from automl.pipeline.folder import RunFolder, RunState
+from automl.pipeline.listener import Listener
+from automl.pipeline.observer import Observer, Silent
+from automl.pipeline.planning import make_plan, open_device, prepare_data, read_space
+from automl.pipeline.proof import Prover, proof_seconds
+from automl.pipeline.reporting import write_report
+from automl.pipeline.session import SessionFactory
+from automl.pipeline.workers import WorkerPool
+from automl.records import (
+    Plan,
+    PreparedData,
+    RunRecord,
+    Selection,
+    Spec,
+    StageTime,
+    TrialResult,
+    TrialStatus,
+)
+from automl.search.executor import search
+from automl.search.study import StudySpace, first_points
+
+__all__ = ["plan_only", "read_run", "resume", "run"]
+
+_PLANNING_SHARE = 0.5
+"""Planning may use at most this share of search.time; the rest trains."""
+_SHORTEST_TRIAL_SECONDS = 15.0
+"""With less time than this before the proof, no first trial is begun."""
+_VERSIONED = (
+    "automl",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "optuna",
+    "ray",
+    "timm",
+    "torch",
+    "torchvision",
+    "torchmetrics",
+)
+
+
+def plan_only(spec: Spec, *, observer: Observer | None = None) -> Plan:
+    """Say which candidates would fit, without training anything.
+
+    Raises:
+        DataError: when the images cannot be used.
+        SpecError: when the spec leaves nothing to try.
+    """
+    watching = observer or Silent()
+    data = prepare_data(spec, watching)
+    device = open_device(spec)
+    with WorkerPool(_worker_count(device), threads=1) as pool:
+        return make_plan(spec, data, device=device, pool=pool, observer=watching).plan
+
+
+def run(spec: Spec, *, observer: Observer | None = None) -> RunRecord:
+    """Search, prove and deliver in a new folder below ``spec.output``.
+
+    Raises:
+        DataError: when the images cannot be used.
+        SpecError: when the spec leaves nothing to try.
+        Interrupted: on Ctrl-C; everything finished is kept.
+    """
+    folder = RunFolder(_free_folder(Path(spec.output), spec.name))
+    with folder.lock():
+        folder.write_spec(spec)
+        state = RunState(
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            elapsed_s=0.0,
+            resumed=0,
+            stages=(),
+            first_deployable_s=None,
+            versions=package_versions(_VERSIONED),
+        )
+        folder.write_state(state)
+        return _Run(spec, folder, state, observer or Silent()).go()
+
+
+def resume(path: Path, *, observer: Observer | None = None) -> RunRecord:
+    """Finish a run that was interrupted, keeping every finished trial.
+
+    Raises:
+        RunError: no run there, in use, or the data changed since it began.
+        Interrupted: on Ctrl-C.
+    """
+    folder = RunFolder.existing(path)
+    with folder.lock():
+        state = folder.read_state()
+        if state is None:
+            raise RunError(f"'{path}/run.json' is missing or damaged; start the run again.")
+        state = replace(state, resumed=state.resumed + 1)
+        return _Run(folder.read_spec(), folder, state, observer or Silent()).go()
+
+
+def read_run(path: Path) -> RunRecord:
+    """Return what a run folder holds, of a finished run or one under way.
+
+    Raises:
+        RunError: when there is no run, or it has not come as far as a plan.
+    """
+    folder = RunFolder.existing(path)
+    data, plan, state = folder.read_data(), folder.read_plan(), folder.read_state()
+    if data is None or plan is None or state is None:
+        raise RunError(f"'{path}' has no plan yet. Go on with: automl resume {path}")
+    return _record(
+        folder, folder.read_spec(), data, plan, folder.read_trials(), folder.read_selection(), state
+    )
+
+
+@dataclass
+class _Clock:
+    """How long the run has gone on, over all its parts, and when it must end. Monotonic."""
+
+    earlier_s: float
+    limit_s: float
+
+    def __post_init__(self) -> None:
+        self._started = time.monotonic()
+
+    @property
+    def elapsed_s(self) -> float:
+        return self.earlier_s + time.monotonic() - self._started
+
+    @property
+    def left_s(self) -> float:
+        return self.limit_s - self.elapsed_s
+
+
+class _Run:
+    """One run under way in the driver process."""
+
+    def __init__(self, spec: Spec, folder: RunFolder, state: RunState, observer: Observer) -> None:
+        self._spec = spec
+        self._folder = folder
+        self._state = state
+        self._observer = observer
+        self._clock = _Clock(state.elapsed_s, spec.search.time_s)
+
+    def go(self) -> RunRecord:
+        self._folder.log("begin", resumed=self._state.resumed)
+        device = open_device(self._spec)
+        try:
+            with WorkerPool(_worker_count(device), threads=1) as pool:
+                pool.warm_up()
+                return self._stages(device, pool)
+        except KeyboardInterrupt:
+            self._save()
+            self._folder.log("interrupted")
+            raise Interrupted(
+                f"Stopped. Everything finished is kept; go on with: automl resume {self._folder.path}"
+            ) from None
+
+    def _stages(self, device: Device, pool: WorkerPool) -> RunRecord:
+        spec, folder = self._spec, self._folder
+        with self._stage("data"):
+            data = self._data()
+        with self._stage("plan"):
+            plan = self._plan(data, device, pool)
+        pool.close()
+        if plan.feasible():
+            with self._stage("search"):
+                self._search(plan, data, device)
+        trials = folder.read_trials()
+        self._state = replace(self._state, first_deployable_s=_first_deployable(trials))
+        with self._stage("proof"):
+            prover = Prover(
+                spec,
+                data.dataset,
+                plan,
+                trials,
+                folder=folder,
+                device=device,
+                pool=pool,
+                observer=self._observer,
+            )
+            selection = prover.prove()
+            for chosen in selection.targets:
+                deliver(chosen, spec=spec, data=data, folder=folder)
+            folder.write_selection(selection)
+        with self._stage("report"):
+            self._observer.stage("report")
+            record = _record(folder, spec, data, plan, trials, selection, self._state)
+            write_report(record)
+        record = _record(folder, spec, data, plan, trials, selection, self._state)
+        folder.log("end", seconds=round(self._clock.elapsed_s, 1))
+        return record
+
+    def _data(self) -> PreparedData:
+        """Prepare the data; a resumed run must find the same as when it began."""
+        known = self._folder.read_data()
+        data = prepare_data(self._spec, self._observer)
+        if known is not None and known.dataset.fingerprint != data.dataset.fingerprint:
+            raise RunError(
+                f"The images in '{data.dataset.root}' changed since this run began: "
+                f"{_changed(known, data)}. Restore them, or start a new run."
+            )
+        if known is None:
+            self._folder.write_data(data)
+            return data
+        return known
+
+    def _plan(self, data: PreparedData, device: Device, pool: WorkerPool) -> Plan:
+        known = self._folder.read_plan()
+        if known is not None:
+            return known
+        limit = self._spec.search.time_s * _PLANNING_SHARE
+        plan = make_plan(
+            self._spec,
+            data,
+            device=device,
+            pool=pool,
+            observer=self._observer,
+            may_go_on=lambda: self._clock.elapsed_s < limit,
+        ).plan
+        self._folder.write_plan(plan)
+        for note in plan.notes:
+            self._observer.note(note)
+        return plan
+
+    def _search(self, plan: Plan, data: PreparedData, device: Device) -> None:
+        spec, folder = self._spec, self._folder
+        self._observer.stage("search")
+        feasible = plan.feasible()
+        architectures = tuple(dict.fromkeys(c.architecture for c in feasible))
+        study = StudySpace(read_space(spec), architectures)
+        tried = folder.read_trials()
+        left = self._clock.left_s - proof_seconds(spec, plan, data.dataset)
+        ends = time.monotonic() + left
+        resources = search_resources(spec, device.host())
+        listener = Listener(
+            folder,
+            self._observer,
+            tried=tried,
+            left_s=lambda: ends - time.monotonic(),
+            changed=self._save,
+        )
+        factory = SessionFactory(
+            folder=str(folder.path.resolve()),
+            spec=spec,
+            schemes={
+                a.key: tuple(c.scheme for c in feasible if c.architecture == a)
+                for a in architectures
+            },
+            weights={p.architecture.backbone: p.weights for p in plan.architectures if p.weights},
+            instruction_sets=device.host().instruction_sets,
+            threads=resources.threads,
+            gpus=resources.gpus_per_trial,
+            run_started=time.time() - self._clock.elapsed_s,
+            ends_at=time.time() + left,
+        )
+        search(
+            study,
+            factory=factory,
+            listener=listener,
+            resources=resources,
+            seed=spec.search.seed,
+            first=first_points(study, plan, tried=tried),
+            tried=tried,
+            trials=spec.search.trials,
+            may_start=_may_start(folder, ends),
+            time_budget_s=left + _SHORTEST_TRIAL_SECONDS,
+        )
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        self._folder.log("stage", name=name)
+        try:
+            yield
+        finally:
+            took = StageTime(name, round(time.monotonic() - started, 3))
+            self._state = replace(self._state, stages=(*self._state.stages, took))
+            self._save()
+
+    def _save(self) -> None:
+        self._state = replace(self._state, elapsed_s=round(self._clock.elapsed_s, 3))
+        self._folder.write_state(self._state)
+
+
+def _may_start(folder: RunFolder, ends: float) -> Callable[[], bool]:
+    """Return a check whether a trial begun now would probably end in time."""
+
+    def check() -> bool:
+        done = [
+            sum(t.seconds.values())
+            for t in folder.read_trials()
+            if t.status is TrialStatus.FINISHED
+        ]
+        expected = sum(done) / len(done) if done else _SHORTEST_TRIAL_SECONDS
+        return ends - time.monotonic() > 0.8 * expected
+
+    return check
+
+
+def _first_deployable(trials: tuple[TrialResult, ...]) -> float | None:
+    times = [t.finished_after_s for t in trials if any(a.rejected is None for a in t.artifacts)]
+    return min(times, default=None)
+
+
+def _record(
+    folder: RunFolder,
+    spec: Spec,
+    data: PreparedData,
+    plan: Plan,
+    trials: tuple[TrialResult, ...],
+    selection: Selection | None,
+    state: RunState,
+) -> RunRecord:
+    return RunRecord(
+        name=folder.path.name,
+        folder=str(folder.path),
+        spec=spec,
+        data=data,
+        plan=plan,
+        trials=trials,
+        selection=selection,
+        stages=_summed(state.stages),
+        first_deployable_s=state.first_deployable_s,
+        seconds=state.elapsed_s,
+        versions=state.versions,
+        started_at=state.started_at,
+        resumed=state.resumed,
+    )
+
+
+def _summed(stages: tuple[StageTime, ...]) -> tuple[StageTime, ...]:
+    """Add up the parts of a stage that a resumed run went through more than once."""
+    total: dict[str, float] = {}
+    for stage in stages:
+        total[stage.stage] = total.get(stage.stage, 0.0) + stage.seconds
+    return tuple(StageTime(name, round(seconds, 3)) for name, seconds in total.items())
+
+
+def _changed(before: PreparedData, after: PreparedData) -> str:
+    """Return which files differ between two states of the data, a few of them by name."""
+    old = {s.path: s.sha256 for s in before.dataset.samples}
+    new = {s.path: s.sha256 for s in after.dataset.samples}
+    names = sorted(p for p in old.keys() | new.keys() if old.get(p) != new.get(p))
+    if not names:
+        return "the labels or the split differ"
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{len(names)} files differ ({', '.join(names[:3])}{more})"
+
+
+def _free_folder(output: Path, name: str) -> Path:
+    """Return a folder that no run has used: finished runs are never overwritten."""
+    path, number = output / name, 1
+    while (path / "spec.json").exists():
+        number += 1
+        path = output / f"{name}-{number}"
+    return path
+
+
+def _worker_count(device: Device) -> int:
+    return max(1, min(4, device.host().cores))

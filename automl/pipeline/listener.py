@@ -1,0 +1,98 @@
+"""What the driver does when a trial starts, trains an epoch, ends or dies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from automl.pipeline.folder import RunFolder
+from automl.pipeline.observer import Observer
+from automl.records import TrialResult, TrialStatus
+from automl.search.executor import StepReport
+from automl.search.study import Assignment
+
+__all__ = ["Listener"]
+
+
+class Listener:
+    """Keeps the diary, tells the observer, and records trials that could not do it themselves.
+
+    Args:
+        tried: results of an earlier part of the run, for the best score so far.
+        left_s: seconds until the search ends.
+        changed: called after each trial, to keep the state of the run.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        observer: Observer,
+        *,
+        tried: Sequence[TrialResult],
+        left_s: Callable[[], float],
+        changed: Callable[[], None],
+    ) -> None:
+        self._folder = folder
+        self._observer = observer
+        self._left_s = left_s
+        self._changed = changed
+        finished = [t.objective for t in tried if t.status is TrialStatus.FINISHED]
+        self._best = max((score for score in finished if score is not None), default=None)
+
+    def started(self, assignment: Assignment) -> None:
+        """Say that a trial began."""
+        self._folder.log("trial started", trial=assignment.id)
+        self._tell(assignment, "starts")
+
+    def stepped(self, assignment: Assignment, report: StepReport) -> None:
+        """Say what a trial's last step gave."""
+        if not report.done:
+            self._tell(assignment, f"{report.text}, score {report.objective:.4f}")
+            return
+        self._folder.log("trial ended", trial=assignment.id, objective=report.objective)
+        if self._best is None or report.objective > self._best:
+            self._best = report.objective
+        self._observer.note(f"trial {assignment.id}: {report.text}")
+        self._tell(assignment, "done")
+        self._changed()
+
+    def stopped(self, assignment: Assignment) -> None:
+        """Record a trial that the scheduler ended between two epochs."""
+        result = self._folder.read_progress(assignment.id)
+        if result is None:
+            return
+        self._folder.write_trial(replace(result, status=TrialStatus.STOPPED))
+        self._folder.log("trial stopped", trial=assignment.id, epochs=len(result.epochs))
+        self._observer.note(
+            f"trial {assignment.id}: stopped after epoch {len(result.epochs)}, others were better"
+        )
+        self._changed()
+
+    def crashed(self, assignment: Assignment, error: str) -> None:
+        """Record a trial whose process died."""
+        known = self._folder.read_progress(assignment.id)
+        result = known or TrialResult(
+            id=assignment.id,
+            number=assignment.number,
+            architecture=assignment.architecture,
+            recipe=assignment.recipe,
+            status=TrialStatus.FAILED,
+            weights=None,
+            epochs=(),
+            artifacts=(),
+            objective=None,
+            error=error,
+            seconds={},
+            finished_after_s=0.0,
+        )
+        self._folder.write_trial(
+            replace(result, status=TrialStatus.FAILED, objective=None, error=error)
+        )
+        self._folder.log("trial crashed", trial=assignment.id, error=error)
+        self._observer.note(f"trial {assignment.id}: failed: {error}")
+        self._changed()
+
+    def _tell(self, assignment: Assignment, text: str) -> None:
+        self._observer.progress(
+            f"trial {assignment.id}: {text}", best=self._best, left_s=max(0.0, self._left_s())
+        )

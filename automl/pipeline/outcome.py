@@ -1,0 +1,30 @@
+"""Whether a run got what was asked, in sentences."""
+
+from __future__ import annotations
+
+from automl.records import RunRecord, TargetSelection
+
+__all__ = ["unmet"]
+
+
+def unmet(record: RunRecord) -> list[str]:
+    """Return what was asked and is not met, a sentence each; empty when every requirement holds."""
+    if record.selection is None:
+        return [f"The run is not finished. Go on with: automl resume {record.folder}"]
+    return [line for chosen in record.selection.targets for line in _unmet(chosen)]
+
+
+def _unmet(chosen: TargetSelection) -> list[str]:
+    name = chosen.target.name
+    if chosen.winner is None:
+        return [
+            f"Nothing fits target '{name}'.\n"
+            f"  Best reached:        {chosen.best_reached}\n"
+            f"  Binding requirement: {chosen.binding}\n"
+            f"  Smallest change that works: {chosen.relaxation}"
+        ]
+    return [
+        f"Target '{name}' misses '{claim.requirement}': got {claim.got} ({claim.how})."
+        for claim in chosen.claims
+        if not claim.holds
+    ]

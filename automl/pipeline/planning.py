@@ -1,0 +1,183 @@
+"""From a spec and its data to a plan: which candidates fit, measured before anything is trained."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import cast
+
+from automl import registry
+from automl.data import prepare
+from automl.errors import SpecError
+from automl.hardware.device import Device
+from automl.models.weights import WeightsReport, resolve_weights
+from automl.pipeline.examination import Examiner
+from automl.pipeline.observer import Observer
+from automl.pipeline.workers import WorkerPool
+from automl.records import (
+    Architecture,
+    Plan,
+    PlannedArchitecture,
+    PreparedData,
+    SearchSpace,
+    Spec,
+    Verdict,
+)
+from automl.search.feasibility import Examined, explore
+from automl.search.space import apply_spec, load_space
+
+__all__ = ["Planned", "make_plan", "open_device", "prepare_data"]
+
+_STORED_SIDE_FACTOR = 2
+"""Cached frames keep twice the side of the largest network input: room for crops, small enough to map."""
+_HINT_ARCHITECTURES = 3
+"""Examined under schemes that the spec does not allow, to say whether allowing them would help."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The plan with the space that it was made for, restricted to what the spec allows."""
+
+    plan: Plan
+    space: SearchSpace
+
+
+def open_device(spec: Spec) -> Device:
+    """Return the device that the targets name.
+
+    Raises:
+        SpecError: when they name several.
+    """
+    names = sorted({target.device for target in spec.targets})
+    if len(names) > 1:
+        raise SpecError(
+            f"All targets of one spec must be on one device; got {', '.join(names)}. "
+            "Write one spec a device."
+        )
+    return cast(Device, registry.load("device", names[0])())
+
+
+def read_space(spec: Spec) -> SearchSpace:
+    """Return the search space of a spec with the spec's own restrictions applied."""
+    return apply_spec(load_space(spec.search.space, task=spec.task), spec)
+
+
+def prepare_data(spec: Spec, observer: Observer) -> PreparedData:
+    """Read, check, divide and decode the images.
+
+    Raises:
+        DataError: when they cannot be used.
+    """
+    observer.stage("data")
+    largest = max(a.image_size for a in read_space(spec).architectures)
+    return prepare(
+        spec.data,
+        task=spec.task,
+        stored_side=_STORED_SIDE_FACTOR * largest,
+        progress=observer.progress,
+    )
+
+
+def make_plan(
+    spec: Spec,
+    data: PreparedData,
+    *,
+    device: Device,
+    pool: WorkerPool,
+    observer: Observer,
+    may_go_on: Callable[[], bool] = lambda: True,
+) -> Planned:
+    """Return a verdict on every candidate of the space.
+
+    Raises:
+        SpecError: when the space and the spec leave nothing to try.
+    """
+    observer.stage("plan")
+    started = time.monotonic()
+    space = read_space(spec)
+    weights = resolve_weights(spec.weights, [a.backbone for a in space.architectures])
+    kept = tuple(a for a in space.architectures if a.backbone in weights.sources)
+    space = replace(space, architectures=kept)
+    done: set[Architecture] = set()
+    examiner = Examiner(
+        task=spec.task,
+        dataset=data.dataset,
+        targets=spec.targets,
+        schemes=space.schemes,
+        device=device,
+        pool=pool,
+        progress=lambda text: observer.progress(f"{len(done)} of {len(kept)} known; {text}"),
+    )
+
+    def examine(wave: tuple[Architecture, ...]) -> Mapping[Architecture, Examined]:
+        found = examiner(wave)
+        done.update(wave)
+        return found
+
+    verdicts = explore(
+        kept,
+        space.schemes,
+        spec.targets,
+        examine=examine,
+        may_go_on=may_go_on,
+    )
+    plan = Plan(
+        spec_sha256=spec.sha256,
+        space=space.name,
+        host=device.host(),
+        audit=data.audit,
+        architectures=_planned(kept, examiner, weights),
+        verdicts=verdicts,
+        notes=weights.notes,
+        measured=examiner.measured,
+        cached=examiner.cached,
+        seconds=time.monotonic() - started,
+    )
+    if not plan.feasible():
+        plan = replace(plan, alternatives=_alternatives(spec, space, data, device, pool, observer))
+    return Planned(plan, space)
+
+
+def _planned(
+    architectures: tuple[Architecture, ...], examiner: Examiner, weights: WeightsReport
+) -> tuple[PlannedArchitecture, ...]:
+    known = examiner.exported
+    return tuple(
+        PlannedArchitecture(
+            architecture=a,
+            parameters=known[a].parameters if a in known else 0,
+            macs=known[a].macs if a in known else 0,
+            weights=weights.sources.get(a.backbone),
+        )
+        for a in architectures
+    )
+
+
+def _alternatives(
+    spec: Spec,
+    space: SearchSpace,
+    data: PreparedData,
+    device: Device,
+    pool: WorkerPool,
+    observer: Observer,
+) -> tuple[Verdict, ...]:
+    """Return verdicts on the smallest networks under schemes that the spec leaves out."""
+    everything = load_space(spec.search.space, task=spec.task)
+    schemes = tuple(s for s in everything.schemes if s not in space.schemes)
+    if not schemes:
+        return ()
+    examiner = Examiner(
+        task=spec.task,
+        dataset=data.dataset,
+        targets=spec.targets,
+        schemes=schemes,
+        device=device,
+        pool=pool,
+        progress=observer.progress,
+    )
+    smallest = sorted(
+        space.architectures,
+        key=lambda a: (a.depth is None, a.depth or 0, a.image_size),
+    )[:_HINT_ARCHITECTURES]
+    return explore(smallest, schemes, spec.targets, examine=examiner)

@@ -1,0 +1,348 @@
+"""The end of a run: measure again in a fresh process, choose, test once, and state every claim.
+
+Only what is proven here is delivered: the file whose latency bound, size and memory hold, and whose score
+on the test split, which nothing has looked at before, is its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from automl.errors import AutomlError
+from automl.hardware.device import Device, MeasureRequest
+from automl.pipeline.folder import RunFolder
+from automl.pipeline.jobs import EvaluateJob, Evaluation, evaluate_artifact
+from automl.pipeline.observer import Observer
+from automl.pipeline.workers import WorkerPool
+from automl.records import (
+    Claim,
+    Dataset,
+    Measurement,
+    Plan,
+    Prediction,
+    Requirement,
+    Scores,
+    Selection,
+    Spec,
+    Split,
+    Target,
+    TargetSelection,
+    TrialResult,
+)
+from automl.search.feasibility import budget_clause
+from automl.search.relaxation import (
+    Shortfall,
+    limits_shortfall,
+    plan_shortfall,
+    requirements_shortfall,
+)
+from automl.search.selection import (
+    Contender,
+    contenders,
+    limit_missed,
+    losing_reasons,
+    requirement_missed,
+)
+from automl.units import format_latency, format_size
+
+__all__ = ["Prover", "proof_seconds"]
+
+PROOF_RUNS = 1_000
+PROOF_SECONDS = 20.0
+"""A file is timed for this many runs, or for this long when it is slow."""
+_MEASURED_TOGETHER = 3
+"""The best and two runners-up take turns in one process, so that they are compared fairly."""
+_KEPT_PREDICTIONS = 48
+_FIXED_SECONDS = 12.0
+"""Starting processes, reading images, judging, the bundle and the report."""
+
+
+def proof_seconds(spec: Spec, plan: Plan, dataset: Dataset) -> float:
+    """Return the time to keep back for the proof, from what planning measured."""
+    feasible = [v.measurement for v in plan.verdicts if v.status.is_feasible and v.measurement]
+    slowest_ms = max((m.p50_ms.value for m in feasible), default=0.0)
+    timed = min(PROOF_SECONDS, PROOF_RUNS * slowest_ms / 1e3) * _MEASURED_TOGETHER
+    tested = len(dataset.indices(Split.TEST)) * slowest_ms * 2 / 1e3
+    return len(spec.targets) * (1.3 * timed + tested) + _FIXED_SECONDS
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What measuring the contenders in turn led to."""
+
+    winner: Contender | None
+    measured: dict[str, Measurement]
+    """By artifact SHA-256."""
+    missed: dict[str, tuple[str, str]]
+
+
+class Prover:
+    """Chooses and proves the winner of each target of one run."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        dataset: Dataset,
+        plan: Plan,
+        trials: Sequence[TrialResult],
+        *,
+        folder: RunFolder,
+        device: Device,
+        pool: WorkerPool,
+        observer: Observer,
+    ) -> None:
+        self._spec = spec
+        self._dataset = dataset
+        self._plan = plan
+        self._trials = trials
+        self._folder = folder
+        self._device = device
+        self._pool = pool
+        self._observer = observer
+        self._evaluations: dict[str, Evaluation] = {}
+
+    def prove(self) -> Selection:
+        """Return the outcome for every target."""
+        self._observer.stage("proof")
+        return Selection(tuple(self._target(target) for target in self._spec.targets))
+
+    def _target(self, target: Target) -> TargetSelection:
+        spec = self._spec
+        ranked = contenders(target, self._plan, self._trials, objective=spec.objective)
+        missed: dict[str, tuple[str, str]] = {}
+        able = []
+        for contender in ranked:
+            short = requirement_missed(spec.requirements, contender.artifact.scores.values)
+            if short is None:
+                able.append(contender)
+            else:
+                missed[contender.artifact.sha256] = short
+        outcome = self._choose(target, able)
+        missed.update(outcome.missed)
+        reasons = losing_reasons(
+            target,
+            self._plan,
+            self._trials,
+            winner=outcome.winner,
+            missed=missed,
+            objective=spec.objective,
+        )
+        runners_up = tuple(
+            (c.candidate, outcome.measured[c.artifact.sha256])
+            for c in able
+            if c.artifact.sha256 in outcome.measured and c is not outcome.winner
+        )
+        if outcome.winner is None:
+            short_by = self._shortfall(target, ranked, able, outcome)
+            return TargetSelection(
+                target=target,
+                winner=None,
+                trial_id=None,
+                candidate=None,
+                measurement=None,
+                test_scores=None,
+                claims=(),
+                reasons=reasons,
+                runners_up=runners_up,
+                predictions=(),
+                best_reached=short_by.best_reached,
+                binding=short_by.binding,
+                relaxation=short_by.relaxation,
+            )
+        winner = outcome.winner
+        measured = outcome.measured[winner.artifact.sha256]
+        evaluation = self._test(winner)
+        return TargetSelection(
+            target=target,
+            winner=winner.artifact,
+            trial_id=winner.trial.id,
+            candidate=winner.candidate,
+            measurement=measured,
+            test_scores=evaluation.scores,
+            claims=_claims(target, measured, spec.requirements, evaluation.scores, spec.objective),
+            reasons=reasons,
+            runners_up=runners_up,
+            predictions=_telling(evaluation.predictions),
+            best_reached=None,
+            binding=None,
+            relaxation=None,
+        )
+
+    def _choose(self, target: Target, able: Sequence[Contender]) -> _Outcome:
+        """Measure contenders, best first, a few in turns, until one holds every limit."""
+        outcome = _Outcome(None, {}, {})
+        for start in range(0, len(able), _MEASURED_TOGETHER):
+            part = able[start : start + _MEASURED_TOGETHER]
+            self._observer.progress(
+                f"measuring {', '.join(c.candidate.key for c in part)} in a fresh process"
+            )
+            answers = self._device.measure([self._request(target, c) for c in part])
+            for contender, answer in zip(part, answers, strict=True):
+                sha256 = contender.artifact.sha256
+                if not isinstance(answer, Measurement):
+                    outcome.missed[sha256] = (
+                        "can be run",
+                        f"could not be measured: {answer.error}",
+                    )
+                    continue
+                outcome.measured[sha256] = answer
+                short = limit_missed(target, answer)
+                if short is not None:
+                    outcome.missed[sha256] = short
+            winner = next((c for c in part if c.artifact.sha256 not in outcome.missed), None)
+            if winner is not None:
+                return _Outcome(winner, outcome.measured, outcome.missed)
+        return outcome
+
+    def _request(self, target: Target, contender: Contender) -> MeasureRequest:
+        sample = self._dataset.samples[self._dataset.indices(Split.VAL)[0]]
+        return MeasureRequest(
+            path=str(self._folder.path / contender.artifact.path),
+            sha256=contender.artifact.sha256,
+            threads=target.threads,
+            scope=target.scope,
+            frame_size=self._dataset.typical_frame,
+            min_runs=PROOF_RUNS,
+            min_seconds=0.0,
+            budgets=target.latency,
+            stop_early=False,
+            memory=True,
+            image=str(Path(self._dataset.root) / sample.path),
+            max_seconds=PROOF_SECONDS * 1.25,
+        )
+
+    def _test(self, winner: Contender) -> Evaluation:
+        """Judge an artifact on the test split: once, also when it wins on several targets."""
+        sha256 = winner.artifact.sha256
+        if sha256 not in self._evaluations:
+            self._observer.progress(f"testing {winner.candidate.key} on the test images")
+            job = EvaluateJob(
+                artifact=str(self._folder.path / winner.artifact.path),
+                dataset=self._dataset,
+                split=Split.TEST,
+                task=self._spec.task,
+                threads=1,
+            )
+            (result,) = self._pool.map(evaluate_artifact, [job])
+            if not isinstance(result, Evaluation):
+                raise AutomlError(f"The winner could not be tested: {result.error}")
+            self._evaluations[sha256] = result
+        return self._evaluations[sha256]
+
+    def _shortfall(
+        self,
+        target: Target,
+        ranked: Sequence[Contender],
+        able: Sequence[Contender],
+        outcome: _Outcome,
+    ) -> Shortfall:
+        if ranked and not able:
+            return requirements_shortfall(self._spec.requirements, ranked)
+        final = {
+            c.candidate: outcome.measured[c.artifact.sha256]
+            for c in able
+            if c.artifact.sha256 in outcome.measured
+        }
+        if final:
+            return limits_shortfall(target, final)
+        if self._plan.feasible():
+            return _nothing_trained(self._trials)
+        return plan_shortfall(target, self._plan)
+
+
+def _nothing_trained(trials: Sequence[TrialResult]) -> Shortfall:
+    errors = [t.error for t in trials if t.error is not None]
+    if errors:
+        return Shortfall(
+            f"{len(trials)} trials, none of which gave a file that may be delivered",
+            f"training: {errors[-1]}",
+            "see the errors of the trials; a longer search.time tries more networks",
+        )
+    return Shortfall(
+        "networks that fit were found, but none was trained to the end",
+        "search.time",
+        "a longer search.time, or 'automl resume' with the time that is left",
+    )
+
+
+def _claims(
+    target: Target,
+    measured: Measurement,
+    requirements: Sequence[Requirement],
+    scores: Scores,
+    objective: str,
+) -> tuple[Claim, ...]:
+    """Return one row for each thing that the spec asked, and for the objective."""
+    claims = []
+    how = (
+        f"measured on {measured.host.device} ({measured.host.cpu}), {measured.threads} "
+        f"thread{'s' if measured.threads != 1 else ''}, {measured.runs:,} runs in a fresh process, "
+        f"scope {measured.scope.value}"
+    )
+    for budget in target.latency:
+        interval = measured.percentile(budget.percentile)
+        claims.append(
+            Claim(
+                requirement=budget_clause(budget),
+                asked=f"at most {budget.limit_ms:g} ms",
+                got=f"{format_latency(interval.value)} (95 % interval {format_latency(interval.low)} "
+                f"to {format_latency(interval.high)})",
+                how=how,
+                holds=interval.high <= budget.limit_ms,
+            )
+        )
+    if target.size_bytes is not None:
+        claims.append(
+            Claim(
+                requirement=f"size <= {format_size(target.size_bytes)}",
+                asked=f"at most {format_size(target.size_bytes)}",
+                got=format_size(measured.size_bytes),
+                how="the delivered file",
+                holds=measured.size_bytes <= target.size_bytes,
+            )
+        )
+    if target.memory_bytes is not None and measured.memory_bytes is not None:
+        claims.append(
+            Claim(
+                requirement=f"memory <= {format_size(target.memory_bytes)}",
+                asked=f"at most {format_size(target.memory_bytes)}",
+                got=format_size(measured.memory_bytes),
+                how="peak of a fresh process that loads and runs the file, less the bare interpreter",
+                holds=measured.memory_bytes <= target.memory_bytes,
+            )
+        )
+    tested = f"{scores.samples:,} test images, by the delivered file"
+    for requirement in requirements:
+        value = scores.values.get(requirement.key)
+        claims.append(
+            Claim(
+                requirement=f"{requirement.key} {requirement.relation} {requirement.bound:g}",
+                asked=f"{requirement.relation} {requirement.bound:g}",
+                got="could not be computed" if value is None else f"{value:.4f}",
+                how=tested,
+                holds=value is not None and requirement.is_met_by(value),
+            )
+        )
+    if all(requirement.key != objective for requirement in requirements):
+        claims.append(
+            Claim(
+                requirement=f"objective {objective}",
+                asked="as high as possible",
+                got=f"{scores.values[objective]:.4f}",
+                how=tested,
+                holds=True,
+            )
+        )
+    return tuple(claims)
+
+
+def _telling(predictions: Sequence[Prediction]) -> tuple[Prediction, ...]:
+    """Return the answers worth showing: wrong ones first, then the least sure, a few of the surest."""
+    wrong = sorted((p for p in predictions if p.label != p.predicted), key=lambda p: -p.confidence)
+    right = sorted((p for p in predictions if p.label == p.predicted), key=lambda p: p.confidence)
+    kept = wrong[: _KEPT_PREDICTIONS // 2]
+    room = _KEPT_PREDICTIONS - len(kept)
+    sure = right[-(room // 4) :] if len(right) > room else []
+    return tuple(kept + right[: room - len(sure)] + sure)

@@ -1,0 +1,50 @@
+"""Writes the HTML report of a run, with small pictures of the images that it shows."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from automl.pipeline.folder import RunFolder
+from automl.predictor import ImageError, decode_image
+from automl.records import RunRecord
+from automl.storage import write_atomic
+
+__all__ = ["write_report"]
+
+_THUMBNAIL_SIDE = 128
+_JPEG_QUALITY = 80
+
+
+def write_report(record: RunRecord) -> Path:
+    """Render a run into ``report.html`` of its folder and return the path."""
+    from automl.report.render import render_report
+
+    path = RunFolder(Path(record.folder)).report
+    write_atomic(path, render_report(record, images=_thumbnails(record)).encode())
+    return path
+
+
+def _thumbnails(record: RunRecord) -> dict[str, bytes]:
+    """Return JPEG bytes by relative path for every sample prediction whose image can still be read."""
+    if record.selection is None:
+        return {}
+    root = Path(record.data.dataset.root)
+    paths = {p.path for target in record.selection.targets for p in target.predictions}
+    pictures = {}
+    for path in sorted(paths):
+        try:
+            pictures[path] = _thumbnail((root / path).read_bytes())
+        except (OSError, ImageError):
+            continue  # the report shows the name alone
+    return pictures
+
+
+def _thumbnail(content: bytes) -> bytes:
+    from PIL import Image
+
+    image = Image.fromarray(decode_image(content))
+    image.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=_JPEG_QUALITY)
+    return stream.getvalue()

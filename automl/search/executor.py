@@ -1,0 +1,319 @@
+"""The search itself: Ray Tune runs the trials, Optuna proposes them, ASHA ends the weak ones.
+
+The same engine serves a laptop (a local Ray is started and ended here) and a cluster (an address). What
+a trial does is passed in as a factory of sessions, so this module knows nothing of networks. Ray's own
+snapshots are not relied on: each session writes its result itself, and a resumed search is told the
+past trials again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from automl.records import TrialResult
+from automl.search.study import Assignment, StudySpace, assignment_parameters, told_value
+
+__all__ = ["Resources", "SessionFactory", "StepReport", "TrialListener", "TrialSession", "search"]
+
+METRIC = "objective"
+_REDUCTION = 3
+"""ASHA keeps one in three at each rung (Li et al. 2020, "A System for Massively Parallel HPT")."""
+_GRACE_EPOCHS = 2
+"""No trial is judged before its second epoch: the first is spent warming up."""
+_STARTUP_TRIALS = 6
+"""Trials that Optuna draws at random before its model (TPE) takes over."""
+_OBJECT_STORE_BYTES = 200_000_000
+"""Only assignments and reports pass through Ray's object store; images are memory-mapped."""
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What a session says after each step."""
+
+    objective: float
+    """Score of the PyTorch model after an epoch; of the exported artifact after the last step."""
+    epoch: int
+    done: bool
+    text: str
+
+
+class TrialSession(Protocol):
+    """One trial under way, in a worker process."""
+
+    def step(self) -> StepReport:
+        """Train one epoch, or after the last one export, quantize, score and write the result."""
+        ...
+
+
+class SessionFactory(Protocol):
+    """Starts a session; pickled to the worker processes."""
+
+    def __call__(self, assignment: Assignment) -> TrialSession:
+        """Start a trial."""
+        ...
+
+
+class TrialListener(Protocol):
+    """Hears of every trial, in the driver process."""
+
+    def started(self, assignment: Assignment) -> None:
+        """A trial was handed out."""
+
+    def stepped(self, assignment: Assignment, report: StepReport) -> None:
+        """A trial trained an epoch, or finished."""
+
+    def stopped(self, assignment: Assignment) -> None:
+        """The scheduler ended a trial early."""
+
+    def crashed(self, assignment: Assignment, error: str) -> None:
+        """A trial's process died or raised."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What trials may use, all together."""
+
+    concurrent: int
+    threads: int
+    gpus_per_trial: float
+    address: str | None
+
+
+def search(
+    study: StudySpace,
+    *,
+    factory: SessionFactory,
+    listener: TrialListener,
+    resources: Resources,
+    seed: int,
+    first: Sequence[Mapping[str, object]],
+    tried: Sequence[TrialResult],
+    trials: int | None,
+    may_start: Callable[[], bool],
+    time_budget_s: float,
+) -> None:
+    """Run trials until ``trials`` were tried, ``may_start`` says no, or the time is up.
+
+    Args:
+        first: parameters to try before Optuna proposes its own, in order.
+        tried: results of an earlier part of this run; told to Optuna and counted, never run again.
+        time_budget_s: hard end; sessions are expected to end by themselves before.
+    """
+    from ray import tune
+    from ray.tune import CheckpointConfig, RunConfig, TuneConfig, Tuner
+    from ray.tune.schedulers import ASHAScheduler
+
+    remaining = None if trials is None else max(0, trials - len(tried))
+    if remaining == 0 or time_budget_s <= 0 or not may_start():
+        return
+    searcher = _searcher(study, seed=seed, first=first, tried=tried, may_start=may_start)
+    with _ray(resources), tempfile.TemporaryDirectory(prefix="automl-tune-") as scratch:
+        trainable = tune.with_resources(
+            tune.with_parameters(_trainable(), factory=factory, study=study),
+            {"cpu": resources.threads, "gpu": resources.gpus_per_trial},
+        )
+        tuner = Tuner(
+            trainable,
+            tune_config=TuneConfig(
+                metric=METRIC,
+                mode="max",
+                search_alg=searcher,
+                scheduler=ASHAScheduler(
+                    time_attr="epoch",
+                    max_t=max(study.space.epochs) + 1,
+                    grace_period=_GRACE_EPOCHS,
+                    reduction_factor=_REDUCTION,
+                ),
+                num_samples=-1 if remaining is None else remaining,
+                max_concurrent_trials=resources.concurrent,
+                time_budget_s=time_budget_s,
+                reuse_actors=True,
+            ),
+            run_config=RunConfig(
+                storage_path=scratch,
+                verbose=0,
+                checkpoint_config=CheckpointConfig(
+                    checkpoint_frequency=0, checkpoint_at_end=False, num_to_keep=None
+                ),
+                callbacks=[_callback(study, listener)],
+            ),
+        )
+        with _quiet():
+            tuner.fit()
+
+
+def _searcher(
+    study: StudySpace,
+    *,
+    seed: int,
+    first: Sequence[Mapping[str, object]],
+    tried: Sequence[TrialResult],
+    may_start: Callable[[], bool],
+) -> Any:
+    """Return Ray's Optuna searcher, which ends when no more trial may start."""
+    import optuna
+    from ray.tune.search import Searcher
+    from ray.tune.search.optuna import OptunaSearch
+
+    class BudgetedSearch(OptunaSearch):  # type: ignore[misc]
+        """OptunaSearch that numbers its trials and stops proposing when the time is up."""
+
+        def __init__(self, **settings: Any) -> None:
+            super().__init__(**settings)
+            self.number = max((result.number for result in tried), default=0)
+
+        def suggest(self, trial_id: str) -> Any:
+            if not may_start():
+                return Searcher.FINISHED
+            parameters = super().suggest(trial_id)
+            self.number += 1
+            return {**parameters, "number": self.number}
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    sampler = optuna.samplers.TPESampler(
+        seed=seed + len(tried), n_startup_trials=_STARTUP_TRIALS, constant_liar=True
+    )
+    searcher = BudgetedSearch(
+        space=study.distributions(),
+        metric=METRIC,
+        mode="max",
+        sampler=sampler,
+        points_to_evaluate=[dict(point) for point in first] or None,
+    )
+    known = {architecture.key for architecture in study.architectures}
+    for result in tried:
+        if result.architecture.key in known:
+            value = told_value(result)
+            searcher.add_evaluated_point(
+                assignment_parameters(result.architecture, result.recipe),
+                value,
+                error=value is None,
+            )
+    return searcher
+
+
+def _trainable() -> type[Any]:
+    """Return the actor class; made here so that Ray is imported only when a search begins."""
+    from ray import tune
+
+    class TrialActor(tune.Trainable):  # type: ignore[misc]
+        """Runs one session after another in the same process, so that imports are paid once."""
+
+        def setup(
+            self, config: dict[str, Any], *, factory: SessionFactory, study: StudySpace
+        ) -> None:
+            self._factory, self._study = factory, study
+            self._session: TrialSession | None = None
+
+        def reset_config(self, new_config: dict[str, Any]) -> bool:
+            self._session = None
+            return True
+
+        def step(self) -> dict[str, Any]:
+            if self._session is None:
+                number = int(self.config["number"])
+                self._session = self._factory(self._study.assignment(self.config, number=number))
+            report = self._session.step()
+            return {
+                METRIC: report.objective,
+                "epoch": report.epoch,
+                "done": report.done,
+                "finished": report.done,
+                "text": report.text,
+            }
+
+    return TrialActor
+
+
+def _callback(study: StudySpace, listener: TrialListener) -> Any:
+    """Return the Tune callback that tells the listener."""
+    from ray.tune import Callback
+
+    def assignment(trial: Any) -> Assignment:
+        return study.assignment(trial.config, number=int(trial.config["number"]))
+
+    class Listening(Callback):  # type: ignore[misc]
+        """Passes Tune's events on in our own terms."""
+
+        def __init__(self) -> None:
+            self.finished: set[str] = set()
+
+        def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+            listener.started(assignment(trial))
+
+        def on_trial_result(
+            self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
+        ) -> None:
+            report = StepReport(
+                result[METRIC], int(result["epoch"]), bool(result["finished"]), str(result["text"])
+            )
+            if report.done:
+                self.finished.add(trial.trial_id)
+            listener.stepped(assignment(trial), report)
+
+        def on_trial_complete(
+            self, iteration: int, trials: list[Any], trial: Any, **_: Any
+        ) -> None:
+            if trial.trial_id not in self.finished:
+                listener.stopped(assignment(trial))
+
+        def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+            error = trial.get_error()
+            listener.crashed(assignment(trial), str(error or "the trial's process ended"))
+
+    return Listening()
+
+
+@contextlib.contextmanager
+def _ray(resources: Resources) -> Iterator[None]:
+    """Connect to a cluster, or start a local Ray for as long as the search lasts."""
+    settings = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_DEDUP_LOGS": "0",
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+        "TUNE_DISABLE_AUTO_CALLBACK_SYNCER": "1",
+        "RAY_AIR_NEW_OUTPUT": "0",
+        "TUNE_MAX_PENDING_TRIALS_PG": str(resources.concurrent),
+        "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    }
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    if resources.address is not None:
+        ray.init(address=resources.address, log_to_driver=False, logging_level="ERROR")
+    else:
+        ray.init(
+            num_cpus=resources.concurrent * resources.threads,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            object_store_memory=_OBJECT_STORE_BYTES,
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Tune's own reports off the terminal; our listener says what a user should know."""
+    import logging
+
+    loggers = [logging.getLogger(name) for name in ("ray.tune", "ray", "ray.train")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

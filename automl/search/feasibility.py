@@ -1,0 +1,253 @@
+"""Which candidates could meet the requirements, decided before any training.
+
+Latency does not depend on trained weights, so every architecture is examined untrained: exported under
+every scheme, measured on the target, and judged. Small ones come first; once one is hopeless, larger
+members of its family are not measured at all ("implied").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from automl.records import (
+    Architecture,
+    Candidate,
+    LatencyBudget,
+    Measurement,
+    Target,
+    Verdict,
+    VerdictStatus,
+)
+from automl.units import format_latency, format_size
+
+__all__ = ["Examined", "budget_clause", "explore", "is_smaller", "judge"]
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What was learnt about one architecture: a measurement or an error for every scheme and target."""
+
+    measurements: Mapping[tuple[str, str], Measurement]
+    """Keyed by (scheme, target name)."""
+    errors: Mapping[tuple[str, str], str]
+    after_training: frozenset[str] = frozenset()
+    """Schemes whose graph depends on trained weights, so that nothing can be measured yet."""
+
+
+Examine = Callable[[tuple[Architecture, ...]], Mapping[Architecture, Examined]]
+
+
+def explore(
+    architectures: Sequence[Architecture],
+    schemes: Sequence[str],
+    targets: Sequence[Target],
+    *,
+    examine: Examine,
+    may_go_on: Callable[[], bool] = lambda: True,
+) -> tuple[Verdict, ...]:
+    """Return a verdict for every architecture, scheme and target, measuring as few as possible.
+
+    Args:
+        architectures: in the order of the search space; a family's members grow in that order.
+        examine: exports and measures architectures; called with those that do not depend on each other.
+        may_go_on: asked before each wave; once it says no, the rest is left unexamined.
+    """
+    ranks = _backbone_ranks(architectures)
+    waiting = list(architectures)
+    verdicts: dict[Architecture, tuple[Verdict, ...]] = {}
+    hopeless: dict[Architecture, str] = {}
+    while waiting:
+        for architecture in waiting:
+            smaller = next((h for h in hopeless if is_smaller(h, architecture, ranks)), None)
+            if smaller is not None:
+                verdicts[architecture] = _implied(architecture, smaller, schemes, targets)
+                hopeless[architecture] = hopeless[smaller]
+        waiting = [a for a in waiting if a not in verdicts]
+        wave = tuple(
+            a for a in waiting if not any(is_smaller(other, a, ranks) for other in waiting)
+        )
+        if not may_go_on():
+            verdicts.update((a, _not_examined(a, schemes, targets)) for a in waiting)
+            break
+        for architecture, examined in examine(wave).items():
+            judged = tuple(
+                judge(Candidate(architecture, scheme), target, examined)
+                for target in targets
+                for scheme in schemes
+            )
+            verdicts[architecture] = judged
+            if _is_hopeless(judged):
+                hopeless[architecture] = architecture.key
+        waiting = [a for a in waiting if a not in verdicts]
+    return tuple(verdict for a in architectures for verdict in verdicts[a])
+
+
+def is_smaller(
+    small: Architecture, large: Architecture, ranks: Mapping[tuple[str, str], int]
+) -> bool:
+    """Whether one member of a family is nowhere larger than another: backbone, depth and image size."""
+    if small == large or small.family != large.family:
+        return False
+    depth_small = small.depth if small.depth is not None else 1_000
+    depth_large = large.depth if large.depth is not None else 1_000
+    return (
+        ranks[small.family, small.backbone] <= ranks[large.family, large.backbone]
+        and depth_small <= depth_large
+        and small.image_size <= large.image_size
+    )
+
+
+def judge(candidate: Candidate, target: Target, examined: Examined) -> Verdict:
+    """Return the verdict on one candidate: the first clause of the target that it fails, with numbers."""
+    if candidate.scheme in examined.after_training:
+        return _judge_after_training(candidate, target, examined)
+    key = (candidate.scheme, target.name)
+    if key in examined.errors:
+        return Verdict(candidate, target.name, VerdictStatus.FAILED, examined.errors[key], None)
+    measured = examined.measurements[key]
+    failed = _limit_failed(target, measured) or _slower_than_float(candidate, target, examined)
+    if failed is not None:
+        return Verdict(candidate, target.name, failed[0], failed[1], measured)
+    unsure = [b for b in target.latency if measured.percentile(b.percentile).high > b.limit_ms]
+    if unsure:
+        reason = "; ".join(
+            f"{budget_clause(b)}: measured {_interval(measured, b)}, so the final measurement decides"
+            for b in unsure
+        )
+        return Verdict(candidate, target.name, VerdictStatus.UNSURE, reason, measured)
+    return Verdict(
+        candidate, target.name, VerdictStatus.FITS, _fits_reason(target, measured), measured
+    )
+
+
+def budget_clause(budget: LatencyBudget) -> str:
+    """Return a latency limit as the report names it: ``latency p95 <= 10 ms``."""
+    return f"latency {budget.percentile} <= {budget.limit_ms:g} ms"
+
+
+def _limit_failed(target: Target, measured: Measurement) -> tuple[VerdictStatus, str] | None:
+    for budget in target.latency:
+        interval = measured.percentile(budget.percentile)
+        if interval.low > budget.limit_ms:
+            times = interval.value / budget.limit_ms
+            early = " (measuring stopped early)" if measured.stopped_early else ""
+            return (
+                VerdictStatus.TOO_SLOW,
+                f"{budget_clause(budget)}: measured {_interval(measured, budget)}, "
+                f"{times:.1f} times the budget{early}",
+            )
+    if target.size_bytes is not None and measured.size_bytes > target.size_bytes:
+        return (
+            VerdictStatus.TOO_LARGE,
+            f"size <= {format_size(target.size_bytes)}: the file has "
+            f"{format_size(measured.size_bytes)}",
+        )
+    memory = measured.memory_bytes
+    if target.memory_bytes is not None and memory is not None and memory > target.memory_bytes:
+        return (
+            VerdictStatus.TOO_MUCH_MEMORY,
+            f"memory <= {format_size(target.memory_bytes)}: running it took {format_size(memory)}",
+        )
+    return None
+
+
+def _slower_than_float(
+    candidate: Candidate, target: Target, examined: Examined
+) -> tuple[VerdictStatus, str] | None:
+    measured = examined.measurements[candidate.scheme, target.name]
+    plain = examined.measurements.get(("float32", target.name))
+    if candidate.scheme == "float32" or plain is None or _limit_failed(target, plain) is not None:
+        return None
+    if measured.p50_ms.low <= plain.p50_ms.high:
+        return None
+    return (
+        VerdictStatus.SLOWER_THAN_FLOAT,
+        f"slower than float32, which fits as well: p50 {format_latency(measured.p50_ms.value)} "
+        f"against {format_latency(plain.p50_ms.value)}",
+    )
+
+
+def _judge_after_training(candidate: Candidate, target: Target, examined: Examined) -> Verdict:
+    """Worth a training when the fastest quantized form fits: what stays float only adds to it."""
+    measured = {
+        scheme: m
+        for (scheme, name), m in examined.measurements.items()
+        if name == target.name and scheme != "float32"
+    }
+    if not measured:
+        reason = "no quantized form of this network could be measured, so its limit is unknown"
+        return Verdict(candidate, target.name, VerdictStatus.FAILED, reason, None)
+    fastest = min(measured, key=lambda scheme: measured[scheme].p50_ms.value)
+    base = judge(Candidate(candidate.architecture, fastest), target, examined)
+    if not base.status.is_feasible:
+        reason = f"{fastest}, its fastest form, is out: {base.reason}"
+        return Verdict(candidate, target.name, base.status, reason, None)
+    reason = f"{fastest}, its fastest form, fits; which parts stay float is known after training"
+    return Verdict(candidate, target.name, VerdictStatus.AFTER_TRAINING, reason, None)
+
+
+def _not_examined(
+    architecture: Architecture, schemes: Sequence[str], targets: Sequence[Target]
+) -> tuple[Verdict, ...]:
+    reason = "planning had used its share of search.time; a longer search.time examines more"
+    return _same_verdict(architecture, schemes, targets, VerdictStatus.NOT_EXAMINED, reason)
+
+
+def _same_verdict(
+    architecture: Architecture,
+    schemes: Sequence[str],
+    targets: Sequence[Target],
+    status: VerdictStatus,
+    reason: str,
+) -> tuple[Verdict, ...]:
+    return tuple(
+        Verdict(Candidate(architecture, scheme), target.name, status, reason, None)
+        for target in targets
+        for scheme in schemes
+    )
+
+
+def _implied(
+    architecture: Architecture,
+    smaller: Architecture,
+    schemes: Sequence[str],
+    targets: Sequence[Target],
+) -> tuple[Verdict, ...]:
+    reason = f"not measured: {smaller.key} of the same family is nowhere larger and already out"
+    return _same_verdict(architecture, schemes, targets, VerdictStatus.IMPLIED, reason)
+
+
+def _is_hopeless(verdicts: Sequence[Verdict]) -> bool:
+    """Out under every scheme on every target, for reasons that only grow with the network."""
+    growing = (
+        VerdictStatus.TOO_SLOW,
+        VerdictStatus.TOO_LARGE,
+        VerdictStatus.TOO_MUCH_MEMORY,
+        VerdictStatus.IMPLIED,
+    )
+    return bool(verdicts) and all(verdict.status in growing for verdict in verdicts)
+
+
+def _backbone_ranks(architectures: Sequence[Architecture]) -> dict[tuple[str, str], int]:
+    ranks: dict[tuple[str, str], int] = {}
+    for architecture in architectures:
+        ranks.setdefault((architecture.family, architecture.backbone), len(ranks))
+    return ranks
+
+
+def _fits_reason(target: Target, measured: Measurement) -> str:
+    parts = [f"{budget_clause(b)}: measured {_interval(measured, b)}" for b in target.latency]
+    if target.size_bytes is not None:
+        parts.append(
+            f"size <= {format_size(target.size_bytes)}: {format_size(measured.size_bytes)}"
+        )
+    return "; ".join(parts) or "no limit was asked"
+
+
+def _interval(measured: Measurement, budget: LatencyBudget) -> str:
+    interval = measured.percentile(budget.percentile)
+    return (
+        f"{format_latency(interval.value)} "
+        f"({format_latency(interval.low)} to {format_latency(interval.high)})"
+    )
