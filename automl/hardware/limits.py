@@ -19,10 +19,7 @@ _UNLIMITED_BYTES = 1 << 60
 
 def usable_cores() -> int:
     """Return the processors that this process may use: affinity and cgroup quota, at least 1."""
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
+    cores = _scheduled_cores()
     quota = cpu_quota()
     return cores if quota is None else max(1, min(cores, int(quota)))
 
@@ -62,6 +59,12 @@ def memory_limit_bytes(root: Path = Path("/")) -> int | None:
             if limit is not None and 0 < limit < _UNLIMITED_BYTES:
                 limits.append(limit)
     return min(limits, default=None)
+
+
+def _scheduled_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _cgroup_folders(root: Path, controller: str) -> Iterator[Path]:

@@ -94,6 +94,12 @@ def test_a_larger_network_is_slower_and_takes_more_memory(make_network: Make) ->
     assert sorted(lines) == sorted(["measured 1 of 2: small.onnx", "measured 2 of 2: large.onnx"])
 
 
+def test_networks_with_several_threads_are_compared(make_network: Make) -> None:
+    networks = [make_network(f"{number}.onnx") for number in range(2)]
+    answers = LocalDevice().measure([network.request(threads=2) for network in networks])
+    assert [_measured(answer).threads for answer in answers] == [2, 2]
+
+
 def test_measuring_stops_early_only_for_what_cannot_fit(make_network: Make, budget: Budget) -> None:
     network = make_network()
     requests = [
