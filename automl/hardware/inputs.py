@@ -84,7 +84,7 @@ def make_frame(height: int, width: int) -> NDArray[np.uint8]:
 
 
 def make_jpeg(height: int, width: int) -> bytes:
-    """Return that frame as a JPEG of quality 90, as cameras write them."""
+    """Return that frame as a JPEG of quality 90."""
     from PIL import Image
 
     stream = io.BytesIO()

@@ -24,7 +24,7 @@ from automl.errors import AutomlError
 __all__ = ["Timing", "run_once", "time_all"]
 
 _START_S = 120.0
-"""Importing onnxruntime takes 0.3 s here; a cold network disk has been seen to take a minute."""
+"""Starting takes about 0.3 s on two idle cores; the rest is room for slow disks and busy machines."""
 _TAIL_CHARACTERS = 500
 
 

@@ -119,8 +119,8 @@ def main() -> int:
 def _settle() -> None:
     """Wait until the threads of other models sleep.
 
-    Between runs the helper threads of onnxruntime spin, about 50 ms as measured with two threads on
-    two cores, and would take the processor from the model whose turn it is.
+    Between runs the helper threads of onnxruntime spin, 47 ms as measured with two threads on two
+    busy cores, and would take the processor from the model whose turn it is.
     """
     quiet = 0
     for _ in range(_SETTLE_STEPS):

@@ -16,7 +16,7 @@ from automl.hardware.statistics import (
 @pytest.mark.parametrize(
     ("runs", "share", "expected"),
     [
-        # The median of 100: the classic ranks 40 and 61 (David & Nagaraja, section 7.1).
+        # By the inverse of the binomial distribution, from another implementation of it (scipy).
         (100, 0.5, (40, 61)),
         (10, 0.5, (2, 9)),
         (6, 0.5, (1, 6)),
