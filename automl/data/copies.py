@@ -1,0 +1,111 @@
+"""Say which images are there more than once, and whether the test is spoilt by it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from automl.data.findings import finding, listed, plural
+from automl.records import Finding, Sample
+
+__all__ = ["across_findings", "conflict_finding", "conflicting", "copy_findings"]
+
+_LEAK = "A model may know the test image by heart, so its score would be too good"
+
+
+def conflicting(hashes: Sequence[str], labels: Sequence[str]) -> list[int]:
+    """Return the positions of images whose content also stands under another label."""
+    seen: dict[str, set[str]] = defaultdict(set)
+    for digest, label in zip(hashes, labels, strict=True):
+        seen[digest].add(label)
+    return [position for position, digest in enumerate(hashes) if len(seen[digest]) > 1]
+
+
+def conflict_finding(paths: Sequence[str]) -> Iterator[Finding]:
+    """Name the files left out because the same image has different labels."""
+    if paths:
+        yield finding(
+            "conflicting-labels",
+            "error",
+            f"Left out: {plural(len(paths), 'file')} with the same content under different "
+            "classes, "
+            f"since nobody can tell which is right: {listed(paths)}.",
+            remedy="Keep each image in its right class only.",
+            paths=paths,
+        )
+
+
+def copy_findings(
+    samples: Sequence[Sample],
+    exact: Sequence[Sequence[int]],
+    near: Sequence[tuple[int, int]],
+    *,
+    classes: Sequence[str],
+) -> Iterator[Finding]:
+    """Name the images that are there more than once."""
+    if exact:
+        paths = [samples[i].path for cluster in exact for i in cluster]
+        extra = len(paths) - len(exact)
+        yield finding(
+            "exact-duplicate",
+            "warning",
+            f"{plural(len(exact), 'image')} stored more than once "
+            f"({plural(extra, 'copy', 'copies')} "
+            f"too many): {listed(paths)}. All were kept.",
+            remedy="Remove the copies: they count double and add nothing.",
+            paths=paths,
+        )
+    if near:
+        paths = [samples[i].path for pair in near for i in pair]
+        mixed = [pair for pair in near if samples[pair[0]].label != samples[pair[1]].label]
+        names = [f"{samples[a].path} ({classes[samples[a].label]})" for a, _ in mixed]
+        doubt = f" In {len(mixed):,} of them the two have different classes: {listed(names)}."
+        yield finding(
+            "near-duplicate",
+            "warning",
+            f"{plural(len(near), 'pair')} of images look the same though the files differ: "
+            f"{listed(paths, most=2)}.{doubt if mixed else ''}",
+            remedy="Check a few: copies saved again add nothing; series of one scene need a group.",
+            count=len(near),
+            paths=paths,
+        )
+
+
+def across_findings(
+    samples: Sequence[Sample],
+    exact: Sequence[Sequence[int]],
+    near: Sequence[tuple[int, int]],
+) -> Iterator[Finding]:
+    """Name copies and groups that lie in more than one split."""
+    spoilt = [one for one in exact if len({samples[i].split for i in one}) > 1]
+    pairs = [pair for pair in near if samples[pair[0]].split is not samples[pair[1]].split]
+    if spoilt or pairs:
+        paths = [samples[i].path for cluster in [*spoilt, *pairs] for i in cluster]
+        yield finding(
+            "duplicate-across-splits",
+            "error",
+            f"{plural(len(spoilt), 'image')} with identical copies and "
+            f"{plural(len(pairs), 'pair')} of "
+            f"look-alikes lie in different splits: {listed(paths)}. {_LEAK}.",
+            remedy="Remove the copies from one split, or let the split be drawn here.",
+            count=len(spoilt) + len(pairs),
+            paths=paths,
+        )
+    yield from _divided_groups(samples)
+
+
+def _divided_groups(samples: Sequence[Sample]) -> Iterator[Finding]:
+    splits: dict[str, set[str]] = defaultdict(set)
+    for sample in samples:
+        splits[sample.group].add(sample.split)
+    divided = {group for group, found in splits.items() if len(found) > 1}
+    if divided:
+        yield finding(
+            "group-across-splits",
+            "error",
+            f"{plural(len(divided), 'group')} divided between splits by the data's own split: "
+            f"{listed(sorted(divided))}. {_LEAK}.",
+            remedy="Move each group into one split, or remove the split and let it be drawn here.",
+            count=len(divided),
+            paths=[sample.path for sample in samples if sample.group in divided],
+        )
