@@ -1,1 +1,176 @@
-"""."""
+"""The command line: one thin function a command, imported when it is called.
+
+This module only knows the commands' names and one line of help each, so that ``automl --help``
+imports nothing heavy. :func:`main` turns every outcome into an exit code: results go to stdout,
+progress and errors to stderr.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import click
+
+from automl import __version__
+from automl.errors import AutomlError, Interrupted, did_you_mean
+
+__all__ = ["COMMANDS", "cli", "main"]
+
+
+class Entry(NamedTuple):
+    """Where a command is, and its line in ``automl --help``."""
+
+    target: str
+    help: str
+
+
+COMMANDS: Mapping[str, Entry] = MappingProxyType(
+    {
+        "run": Entry("automl.cli.run:run", "Find the best model that meets a spec."),
+        "plan": Entry("automl.cli.plan:plan", "Say what could meet a spec, before any training."),
+        "resume": Entry("automl.cli.resume:resume", "Finish an interrupted run."),
+        "status": Entry("automl.cli.status:status", "Say how far a run is."),
+        "report": Entry("automl.cli.report:report", "Write the report of a run again."),
+        "predict": Entry("automl.cli.predict:predict", "Classify images with a bundle."),
+        "verify": Entry("automl.cli.verify:verify", "Check a bundle's claims on this machine."),
+        "validate": Entry("automl.cli.validate:validate", "Check a spec; name every mistake."),
+        "schema": Entry("automl.cli.schema:schema", "Print the JSON Schema of a spec."),
+        "init": Entry("automl.cli.init:init", "Write a first spec for a folder of images."),
+        "examples": Entry("automl.cli.examples:examples", "List or copy the specs that ship."),
+        "doctor": Entry("automl.cli.doctor:doctor", "Say what this machine has and lacks."),
+    }
+)
+
+_INTERRUPTED = 130
+_DEFECT = 1
+
+
+@dataclass
+class _Session:
+    """What the options before the command say."""
+
+    debug: bool
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].target.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            raise click.UsageError(_unknown(name), ctx=ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 defect, 2 spec or command line, 3 not attainable, 4 data, "
+    "130 interrupted.",
+)
+@click.version_option(__version__, prog_name="automl")
+@click.option("--debug", is_flag=True, help="Show tracebacks (also: AUTOML_DEBUG=1).")
+@click.pass_obj
+def cli(session: _Session | None, debug: bool) -> None:
+    """State requirements in a spec, get the best vision model that was measured to fit them."""
+    if session is not None and debug:
+        session.debug = True
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code.
+
+    Args:
+        args: the command line without the program's name; default: this process's own.
+    """
+    session = _Session(debug=os.environ.get("AUTOML_DEBUG", "") not in ("", "0"))
+    try:
+        arguments = None if args is None else list(args)
+        outcome = cli.main(arguments, prog_name="automl", standalone_mode=False, obj=session)
+        sys.stdout.flush()
+    except SystemExit as stop:  # how a command ends with an exit code of its own
+        return stop.code if isinstance(stop.code, int) else _DEFECT if stop.code else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort, Interrupted) as error:
+        click.echo(f"Interrupted. {error}".rstrip(), err=True)
+        return _INTERRUPTED
+    except AutomlError as error:
+        _show_traceback(session)
+        click.echo(f"Error: {error}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our output went away (`automl … | head`): nothing is left to say to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _DEFECT
+    except Exception as error:  # noqa: BLE001 - the last resort: recorded, and told to the user
+        return _report_defect(error, session)
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _unknown(name: str) -> str:
+    if name.lower().endswith((".yaml", ".yml")):
+        return f"'{name}' is not a command. Did you mean 'automl run {name}'?"
+    return f"Unknown command {name!a}.{did_you_mean(name, COMMANDS)}"
+
+
+def _show_traceback(session: _Session) -> None:
+    if session.debug:
+        import traceback
+
+        click.echo(traceback.format_exc(), err=True)
+
+
+def _report_defect(error: Exception, session: _Session) -> int:
+    """Tell of a defect in one line; the traceback is shown, or kept in a file of the cache."""
+    import traceback
+
+    text = "".join(traceback.format_exception(error))
+    what = f"{type(error).__name__}: {error}".splitlines()[0]
+    if session.debug:
+        click.echo(f"{text}Error: this is a defect of automl: {what}", err=True)
+        return _DEFECT
+    try:
+        path = _keep(text)
+    except OSError as failure:
+        click.echo(text, err=True)
+        place = f"The traceback is above ({failure})."
+    else:
+        place = f"The traceback is in {path}; '--debug' shows it."
+    click.echo(f"Error: this is a defect of automl: {what}\n{place}", err=True)
+    return _DEFECT
+
+
+def _keep(text: str) -> Path:
+    import tempfile
+
+    from automl.storage import cache_folder
+
+    handle, name = tempfile.mkstemp(dir=cache_folder("tracebacks"), suffix=".txt", text=True)
+    with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:
+        stream.write(text)
+    return Path(name)

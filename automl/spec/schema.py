@@ -1,0 +1,283 @@
+"""The spec file as pydantic models: every key, its meaning, its default and its rule.
+
+This module is the single source of the loader's checks, of the JSON Schema that editors read and of
+docs/spec.md. Rules that span several keys and sections are in :mod:`automl.spec.checks`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, model_validator
+
+from automl.spec.fields import (
+    Bound,
+    Duration,
+    Fraction,
+    Model,
+    Name,
+    PathText,
+    Pattern,
+    Size,
+    Text,
+    described,
+    number,
+    one_of,
+    registered,
+    whole_number,
+)
+from automl.spec.metrics import METRICS
+from automl.spec.target_schema import TargetModel
+
+__all__ = [
+    "ComputeModel",
+    "DataModel",
+    "QuantizationModel",
+    "SearchModel",
+    "SpecModel",
+    "SplitModel",
+]
+
+Seed = Annotated[int, whole_number(0, 2**32 - 1)]
+
+_OVERALL = sorted({name for task in METRICS.values() for name in task.overall})
+_PER_CLASS = sorted({name for task in METRICS.values() for name in task.per_class})
+_REQUIRE_KEYS = f"^({'|'.join(_OVERALL)}|({'|'.join(_PER_CLASS)})\\[.+\\])$"
+
+
+class SplitModel(Model):
+    """How the images are divided into three parts: one to learn from, one to choose by (`val`) and
+    one to prove with (`test`), which is used once, at the end. Ignored where the data brings its
+    own division."""
+
+    val: Fraction = described(
+        "Share of the images that the search compares candidates with.",
+        example="15%",
+        default=0.15,
+    )
+    test: Fraction = described(
+        "Share of the images kept for the final proof.", example="20%", default=0.2
+    )
+    group: Pattern | None = described(
+        "Regular expression over a file's path, relative to the data folder and with forward "
+        "slashes. What its first pair of parentheses matches names a group; images of one group "
+        "are never divided. Use it when several images show the same thing (tiles of one sheet, "
+        "frames of one film), else the score looks better than it will be.",
+        example="([^/]+)_[0-9]+[.]jpg$",
+        default=None,
+    )
+    seed: Seed = described("Another number gives another division.", example=1, default=0)
+
+    @model_validator(mode="after")
+    def _leaves_training_images(self) -> SplitModel:
+        if min(self.val, self.test) <= 0:
+            raise ValueError("'val' and 'test' must both be more than 0: each part needs images")
+        if self.val + self.test >= 1:
+            total = f"{self.val:g} + {self.test:g}"
+            raise ValueError(f"'val' and 'test' together must be less than 1; got {total}")
+        return self
+
+
+class DataModel(Model):
+    """Which images to learn from. A path alone is the short form: `data: ./images`. Nothing is
+    ever written into the folder."""
+
+    path: PathText = described(
+        "Folder (or CSV file) with the labelled images, relative to the spec file.",
+        example="./images",
+    )
+    format: Annotated[str, registered("format", "auto")] = described(
+        "How labels are stored. `auto` looks at the folder and says what it recognised. `folder`: "
+        "one folder a class. `csv`: a table of path, label and, if you like, split.",
+        example="folder",
+        default="auto",
+    )
+    classes: list[Text] | None = described(
+        "The classes in the order you want, each as its folder or label is named. Default: all "
+        "that are found, sorted.",
+        example=["pass", "fail"],
+        default=None,
+        schema={"minItems": 1, "uniqueItems": True},
+    )
+    split: SplitModel = described(
+        "How images are divided for training, choice and proof.",
+        example={"val": 0.15, "test": 0.2},
+        default={},
+    )
+    cache: Size = described(
+        "Decoded images are kept in the user's cache folder up to this size, to be read faster.",
+        example="4GB",
+        default="4GB",
+    )
+
+    @model_validator(mode="after")
+    def _lists_each_class_once(self) -> DataModel:
+        if self.classes is None:
+            return self
+        if not self.classes:
+            raise ValueError("'classes' is empty. List the classes, or delete the key to use all")
+        for position, name in enumerate(self.classes):
+            if name in self.classes[:position]:
+                raise ValueError(f"'classes' lists {name!a} twice. Delete one")
+        return self
+
+
+class ComputeModel(Model):
+    """What the search may use of the machine or cluster. Default: all processors that are there."""
+
+    cpus: Annotated[int, whole_number(1, 100_000)] | None = described(
+        "Processor cores.", example=4, default=None
+    )
+    gpus: Annotated[float, number(0, 10_000)] = described(
+        "Graphics processors.", example=1, default=0
+    )
+    address: Text | None = described(
+        "Address of a running Ray cluster. Default: this machine.", example="auto", default=None
+    )
+
+
+class SearchModel(Model):
+    """Where to look for a model, and for how long."""
+
+    space: Text = described(
+        "Which networks may be tried: `quick`, `edge`, `balanced`, `server`, or the path of a "
+        "YAML file of your own, relative to the spec file.",
+        example="edge",
+        default="quick",
+    )
+    time: Duration = described(
+        "When the whole run must end. It ends on time with the best model so far.",
+        example="30min",
+        default="10min",
+    )
+    trials: Annotated[int, whole_number(1, 100_000)] | None = described(
+        "The most networks to train. Default: as many as the time allows.",
+        example=20,
+        default=None,
+    )
+    seed: Seed = described("Another number gives another search.", example=1, default=0)
+    compute: ComputeModel = described(
+        "What the search may use.", example={"cpus": 4}, default={}
+    )  # fmt: skip
+
+
+class QuantizationModel(Model):
+    """Whether the model may calculate with small whole numbers (8 bits), which is often two to
+    four times faster, and what accuracy that may cost. A list of schemes is the short form."""
+
+    schemes: list[Annotated[str, registered("scheme")]] = described(
+        "Schemes to try; each is measured, as it is not always faster. `float32`: none. "
+        "`int8-dynamic`, `int8-static`: 8 bits. `int8-mixed`: 8 bits except where it hurts. "
+        "Default: those of the search space.",
+        example=["float32", "int8-static"],
+        default=[],
+        schema={"uniqueItems": True},
+    )
+    max_drop: Fraction = described(
+        "How much of the objective a scheme may lose against float32: 0.01 is one point of 100.",
+        example="1%",
+        default=0.01,
+    )
+    calibration_images: Annotated[int, whole_number(1, 100_000)] = described(
+        "Training images used to find the range of values.", example=128, default=128
+    )
+
+    @model_validator(mode="after")
+    def _lists_each_scheme_once(self) -> QuantizationModel:
+        for position, name in enumerate(self.schemes):
+            if name in self.schemes[:position]:
+                raise ValueError(f"'schemes' lists '{name}' twice. Delete one")
+        return self
+
+
+def _data_from_path(value: object) -> object:
+    return {"path": value} if isinstance(value, str) else value
+
+
+def _targets_from_one(value: object) -> object:
+    return [value] if isinstance(value, dict) else value
+
+
+def _quantization_from_list(value: object) -> object:
+    return {"schemes": value} if isinstance(value, list) else value
+
+
+Targets = Annotated[
+    list[TargetModel],
+    BeforeValidator(_targets_from_one, json_schema_input_type=TargetModel | list[TargetModel]),
+]
+_ONE_TARGET: dict[str, Any] = {"oneOf": [{"required": ["target"]}, {"required": ["targets"]}]}
+
+
+class SpecModel(Model, json_schema_extra=_ONE_TARGET):
+    """What you need: the task, the images, the device and its limits. The smallest spec is three
+    lines: `task: classification`, `data: ./images`, `target: {device: local, latency: 20ms}`."""
+
+    version: Literal[1] = described("Version of this format.", example=1, default=1)
+    name: Name | None = described(
+        "Name of the run and of its folder. Default: the spec file's name.",
+        example="paper-inspection",
+        default=None,
+    )
+    task: Annotated[str, registered("task")] = described(
+        "What the model does. `classification`: one class for a whole image.",
+        example="classification",
+    )
+    data: Annotated[
+        DataModel, BeforeValidator(_data_from_path, json_schema_input_type=PathText | DataModel)
+    ] = described("The labelled images.", example="./images")
+    target: Targets | None = described(
+        "The device and its limits. Give `target` or `targets`, not both.",
+        example={"device": "local", "latency": "20ms"},
+        default=None,
+    )
+    targets: Targets | None = described(
+        "Several devices; each gets the model that is best for it.",
+        example=[{"name": "camera", "device": "local", "latency": "20ms"}],
+        default=None,
+    )
+    objective: Annotated[str, one_of("metric", _OVERALL)] | None = described(
+        "The metric that decides between models that keep every limit. Default for "
+        "classification: `balanced-accuracy`.",
+        example="balanced-accuracy",
+        default=None,
+    )
+    require: dict[str, Bound] = described(
+        "What the model must reach on the test images: metric to bound. A number alone means at "
+        f"least. For one class: {', '.join(f'`{name}[CLASS]`' for name in _PER_CLASS)}.",
+        example={"recall[fail]": ">= 0.95"},
+        default={},
+        schema={"propertyNames": {"pattern": _REQUIRE_KEYS}},
+    )
+    search: SearchModel = described(
+        "Where and how long to search.", example={"space": "quick", "time": "10min"}, default={}
+    )
+    weights: Text = described(
+        "Where networks start from. `auto`: knowledge from millions of other images where a "
+        "source can be reached, else from nothing. `require`: such a source must be there. "
+        "`none`: from nothing. Or the path of a file or folder with weights.",
+        example="auto",
+        default="auto",
+    )
+    quantization: Annotated[
+        QuantizationModel,
+        BeforeValidator(
+            _quantization_from_list,
+            json_schema_input_type=QuantizationModel | list[Annotated[str, registered("scheme")]],
+        ),
+    ] = described(
+        "Whether and how numbers may be made smaller.",
+        example=["float32", "int8-static"],
+        default={},
+    )
+    augmentation: Text | None = described(
+        "How training images are varied: the name of a preset of the search space. Default: the "
+        "search tries those of the space.",
+        example="light",
+        default=None,
+    )
+    output: PathText = described(
+        "Folder for results, relative to where you run the command.",
+        example="runs",
+        default="runs",
+    )
