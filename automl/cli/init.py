@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,7 +55,7 @@ def init(data: Path, output: Path | None, task: str) -> None:
     click.echo(f"{len(listing.samples):,} images, {_listed(listing.classes)}.")
     if group is not None:
         click.echo(_group_note(group))
-    click.echo(f"Wrote {shown(str(target))}. Next: automl plan {target}")
+    click.echo(f"Wrote {shown(str(target))}. Next: automl plan {shlex.quote(str(target))}")
 
 
 def _relative(data: Path, target: Path) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,16 @@ def test_shipped_spec_is_found_by_name_from_anywhere(
     spec = load_spec(name)
     assert spec.name == "quickstart"
     assert Path(spec.data.path) == shipped("specs", "data", "paper_pass_fail")
+
+
+def test_quickstart_keeps_the_tiles_of_a_sheet_together(paper_images: Path) -> None:
+    group = load_spec("quickstart").data.split.group
+    assert group is not None
+    paths = [path.relative_to(paper_images).as_posix() for path in paper_images.rglob("*.jpg")]
+    matches = [re.search(group, path) for path in paths]
+    sheets = Counter(match[1] for match in matches if match is not None)
+    assert (len(matches), sum(sheets.values()), len(sheets)) == (960, 960, 228)
+    assert sheets["pa_bft01_tl_s_d_01"] == 4
 
 
 def test_own_file_goes_before_a_shipped_one(
