@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from typing import Any
 
+from automl.errors import NotAttainableError
+from automl.pipeline.outcome import unmet
 from automl.records import Plan, RunRecord, TargetSelection, Verdict
 from automl.units import format_duration, format_latency, format_size
 
-__all__ = ["outcome_json", "print_outcome", "print_plan"]
+__all__ = ["finish", "outcome_json", "print_outcome", "print_plan"]
 
 
 def _console() -> Any:
@@ -61,6 +64,21 @@ def _plan_row(verdict: Verdict) -> tuple[str, ...]:
         format_size(measured.size_bytes) if measured else "-",
         escape(verdict.reason),
     )
+
+
+def finish(record: RunRecord, *, as_json: bool) -> None:
+    """Print the outcome of a run.
+
+    Raises:
+        NotAttainableError: a requirement is not met, so that the exit code says it.
+    """
+    if as_json:
+        print(json.dumps(outcome_json(record), indent=1, ensure_ascii=False))
+    else:
+        print_outcome(record)
+    problems = unmet(record)
+    if problems:
+        raise NotAttainableError("\n".join(problems))
 
 
 def print_outcome(record: RunRecord) -> None:

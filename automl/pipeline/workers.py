@@ -73,7 +73,8 @@ class WorkerPool:
             yield from threads.map(lambda argument: self._run(job, argument), arguments)
 
     def close(self) -> None:
-        """End all worker processes."""
+        """End all worker processes; later jobs start new ones."""
+        self._idle = queue.SimpleQueue()
         for worker in self._started:
             worker.stop()
         self._started.clear()

@@ -8,6 +8,9 @@ from automl.records.spec import Percentile, Scope
 
 __all__ = ["Host", "Interval", "Measurement"]
 
+_DISTURBED_RATIO = 1.15
+"""On a quiet machine the wall time of a single thread is within a few percent of its processor time."""
+
 
 @dataclass(frozen=True)
 class Host:
@@ -80,6 +83,14 @@ class Measurement:
     """True when measuring ended because the budget could no longer be met."""
     measured_at: str
     """ISO 8601, UTC."""
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether other work on the machine was counted in: one thread that waited for its core.
+
+        With several threads processor time and wall time cannot be compared like this.
+        """
+        return self.threads == 1 and self.mean_ms > _DISTURBED_RATIO * self.cpu_ms
 
     def percentile(self, name: Percentile) -> Interval:
         """The interval of ``p50``, ``p90``, ``p95`` or ``p99``."""
