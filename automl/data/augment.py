@@ -25,12 +25,11 @@ def build_augmentation(
     """
     steps: list[Any] = []
     stretch = (1.0 - augmentation.stretch, 1.0 / (1.0 - augmentation.stretch))
-    if augmentation.rotate_deg:
+    if augmentation.rotate_deg or augmentation.stretch:
         steps.append(RandomView(augmentation.rotate_deg, augmentation.crop, stretch))
-    elif augmentation.crop < 1 or augmentation.stretch:
-        size = (image_size, image_size)
-        scale = (augmentation.crop, 1.0)
-        steps.append(v2.RandomResizedCrop(size, scale=scale, ratio=stretch, antialias=True))
+    elif augmentation.crop < 1:
+        size, scale = (image_size, image_size), (augmentation.crop, 1.0)
+        steps.append(v2.RandomResizedCrop(size, scale=scale, ratio=(1.0, 1.0), antialias=True))
     if augmentation.flip_horizontal:
         steps.append(v2.RandomHorizontalFlip())
     if augmentation.flip_vertical:

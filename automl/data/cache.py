@@ -71,15 +71,15 @@ def find_cache(key: str) -> CacheRef | None:
     """Return the cache of that name if it is whole, else ``None``."""
     try:
         folder = cache_folder("decoded") / key
-        entries = open_entries(folder)
+        entries = open_entries(folder, check=True)
         frames = np.memmap(folder / "frames.u8", np.uint8, "r")
     except (OSError, ValueError, AutomlError):
         return None  # absent or damaged: it is made again
     return CacheRef(str(folder), key, frames.size) if _is_sound(entries, frames) else None
 
 
-def open_entries(folder: Path) -> NDArray[np.void]:
-    """Return the entries of a cache, memory-mapped, after a check of the sizes.
+def open_entries(folder: Path, *, check: bool = False) -> NDArray[np.void]:
+    """Return the entries of a cache, memory-mapped, after a check of sizes (and of their content).
 
     Raises:
         OSError, ValueError, DamagedFileError: when it is absent, torn or of another version.
@@ -89,7 +89,10 @@ def open_entries(folder: Path) -> NDArray[np.void]:
         raise ValueError(f"a cache of version {index.version}; this is {_VERSION}")
     if (folder / "frames.u8").stat().st_size != index.frames_bytes:
         raise ValueError("frames.u8 is torn")
-    entries: NDArray[np.void] = np.load(folder / "entries.npy", mmap_mode="r", allow_pickle=False)
+    table = folder / "entries.npy"
+    if check and sha256_file(table) != index.entries_sha256:
+        raise ValueError("entries.npy is altered")
+    entries: NDArray[np.void] = np.load(table, mmap_mode="r", allow_pickle=False)
     if entries.dtype != ENTRY or len(entries) != index.entries:
         raise ValueError("entries.npy is torn")
     return entries

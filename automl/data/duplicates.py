@@ -35,11 +35,11 @@ _MOST_PEAK = 0.75
 _LEAST_CONTRAST = 2.0
 """Gray levels: below it a thumbnail is a plain surface, and what differs is noise."""
 
-_REACH = 64
+_REACH = 16
 """An image is compared with at most so many others that share a band, the nearest in the order of
 the hashes: bounds the work when thousands look alike."""
 
-_CHUNK = 1 << 14
+_CHUNK = 1 << 12
 
 
 def exact_clusters(hashes: Sequence[str]) -> list[list[int]]:
@@ -57,18 +57,39 @@ def near_pairs(thumbnails: NDArray[np.uint8], rows: NDArray[np.intp]) -> list[tu
         thumbnails: ``(N, 32, 32)`` uint8.
         rows: ``(M,)`` which thumbnails to compare, one for each different content.
     """
-    if len(rows) < 2:
+    mean, contrast = _levels(thumbnails, rows)
+    clear = np.flatnonzero(contrast >= _LEAST_CONTRAST)
+    if len(clear) < 2:
         return []
-    packed = _hashes(thumbnails, rows)
-    found = [np.empty((0, 2), np.intp)]
+    packed = _hashes(thumbnails, rows[clear])
+    codes = np.empty(0, np.int64)
     for band in range(_BANDS):
+        found = [codes]
         for proposed in _pairs_in_band(_band_keys(packed, band), packed):
-            pairs = proposed[_distance(packed, proposed) <= _MOST_BITS]
-            for start in range(0, len(pairs), _CHUNK):
-                part = pairs[start : start + _CHUNK]
-                found.append(part[_look_alike(thumbnails, rows[part])])
-    unique = np.unique(np.concatenate(found), axis=0)
-    return [(int(first), int(second)) for first, second in unique]
+            near = proposed[_distance(packed, proposed) <= _MOST_BITS]
+            found.append(near[:, 0] * len(clear) + near[:, 1])
+        codes = np.unique(np.concatenate(found))
+    pairs = clear[np.stack(np.divmod(codes, len(clear)), axis=1)]
+    alike = np.concatenate(
+        [np.empty(0, np.bool_)]
+        + [
+            _look_alike(thumbnails[rows[part]], mean[part], contrast[part])
+            for part in (pairs[i : i + _CHUNK] for i in range(0, len(pairs), _CHUNK))
+        ]
+    )
+    return [(int(first), int(second)) for first, second in pairs[alike]]
+
+
+def _levels(
+    thumbnails: NDArray[np.uint8], rows: NDArray[np.intp]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return ``(M,)`` mean and ``(M,)`` standard deviation of each thumbnail."""
+    mean, contrast = np.empty(len(rows), np.float32), np.empty(len(rows), np.float32)
+    for start in range(0, len(rows), _CHUNK):
+        part = thumbnails[rows[start : start + _CHUNK]].astype(np.float32)
+        mean[start : start + len(part)] = part.mean(axis=(1, 2))
+        contrast[start : start + len(part)] = part.std(axis=(1, 2))
+    return mean, contrast
 
 
 def _hashes(thumbnails: NDArray[np.uint8], rows: NDArray[np.intp]) -> NDArray[np.uint8]:
@@ -118,22 +139,15 @@ def _distance(packed: NDArray[np.uint8], pairs: NDArray[np.intp]) -> NDArray[np.
     return bits
 
 
-def _look_alike(thumbnails: NDArray[np.uint8], pairs: NDArray[np.intp]) -> NDArray[np.bool_]:
-    first, first_contrast = _normalised(thumbnails[pairs[:, 0]])
-    second, second_contrast = _normalised(thumbnails[pairs[:, 1]])
-    apart = np.abs(first - second)
-    return np.asarray(
-        (np.minimum(first_contrast, second_contrast) >= _LEAST_CONTRAST)
-        & (apart.mean(axis=(1, 2)) <= _MOST_MEAN)
-        & (apart.max(axis=(1, 2), initial=0.0) <= _MOST_PEAK)
-    )
-
-
-def _normalised(
-    thumbnails: NDArray[np.uint8],
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _look_alike(
+    thumbnails: NDArray[np.uint8], mean: NDArray[np.float32], contrast: NDArray[np.float32]
+) -> NDArray[np.bool_]:
+    """Compare pairs: ``(P, 2, 32, 32)`` thumbnails with ``(P, 2)`` mean and contrast."""
     values = thumbnails.astype(np.float32)
-    values -= values.mean(axis=(1, 2), keepdims=True)
-    contrast = values.std(axis=(1, 2))
-    values /= np.maximum(contrast, _LEAST_CONTRAST)[:, None, None]
-    return values, contrast
+    values -= mean[:, :, None, None]
+    values /= contrast[:, :, None, None]
+    apart = np.abs(values[:, 0] - values[:, 1])
+    is_alike: NDArray[np.bool_] = (apart.mean(axis=(1, 2)) <= _MOST_MEAN) & (
+        apart.max(axis=(1, 2)) <= _MOST_PEAK
+    )
+    return is_alike

@@ -97,9 +97,8 @@ def examine(root: Path, path: str, *, stored_side: int | None) -> Examined:
         notes = _notes(content)
     except Exception as error:  # noqa: BLE001 - damaged files raise anything; it becomes a finding
         rule = _rule_of(error)
-        return Examined(
-            FileFacts(path, size, mtime, digest, 0, 0, (), rule, _text_of(error)), None, None
-        )
+        text = "of no known format" if rule == "not-an-image" else _text_of(error)
+        return Examined(FileFacts(path, size, mtime, digest, 0, 0, (), rule, text), None, None)
     height, width = frame.shape[:2]
     facts = FileFacts(path, size, mtime, digest, height, width, notes, None, None)
     stored = None

@@ -6,7 +6,8 @@ and time of change are the same are not opened at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,17 +91,15 @@ def _recall(root: Path, paths: list[str], known: KnownFacts) -> Survey:
     return Survey(root, facts, thumbnails)
 
 
-def _examine(
-    result: Survey, positions: list[int], *, progress: Progress, stored_side: int | None = None
-) -> None:
+def _examine(result: Survey, positions: list[int], *, progress: Progress) -> None:
     """Look at some files without keeping their pixels."""
-    for _ in _examined(result, positions, progress=progress, stored_side=stored_side):
+    for _ in _examined(result, positions, progress=progress, stored_side=None):
         pass
 
 
 def _examined(
     result: Survey, positions: Iterable[int], *, progress: Progress, stored_side: int | None
-) -> Iterator[Examined]:
+) -> Generator[Examined, None, None]:
     """Yield each file as it is examined, after its facts and thumbnail were taken over."""
     wanted = list(positions)
     if not result.thumbnails.flags.writeable:
@@ -124,14 +123,17 @@ def _decode_all(
     readable = [i for i, facts in enumerate(result.facts) if facts.rule is None]
     done = 0
     try:
-        with FrameWriter(stored_side=stored_side, limit_bytes=cache_bytes) as writer:
-            examined = _examined(result, readable, progress=progress, stored_side=stored_side)
+        with (
+            FrameWriter(stored_side=stored_side, limit_bytes=cache_bytes) as writer,
+            closing(
+                _examined(result, readable, progress=progress, stored_side=stored_side)
+            ) as examined,
+        ):
             for one in examined:
                 done += 1
                 if one.frame is not None:
                     size = (one.facts.height, one.facts.width)
-                    reduced = one.frame.shape[:2] != size
-                    writer.add(one.facts.sha256, one.frame, reduced=reduced)
+                    writer.add(one.facts.sha256, one.frame, reduced=one.frame.shape[:2] != size)
             return writer.finish() if any(facts.is_usable for facts in result.facts) else None
     except CacheTooLargeError:
         _examine(result, readable[done:], progress=progress)
