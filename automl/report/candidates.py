@@ -1,0 +1,284 @@
+"""Every candidate of one target as one row: what it scored, how fast it is, and why it lost.
+
+The same rows feed the chart, its table twin and the filterable table, so that they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from automl.records import (
+    Artifact,
+    Candidate,
+    Reason,
+    RunRecord,
+    Target,
+    TargetSelection,
+    TrialResult,
+    TrialStatus,
+    Verdict,
+    VerdictStatus,
+)
+from automl.records.spec import Percentile
+from automl.units import format_size
+
+__all__ = ["CandidateRow", "CandidateState", "budget_of", "build_candidates", "percentile_of"]
+
+_DEFAULT_PERCENTILE: Percentile = "p95"
+
+
+class CandidateState(StrEnum):
+    """How a candidate ended, in the words of the report."""
+
+    WINNER = "winner"
+    OUTSCORED = "outscored"
+    MISSED = "requirement missed"
+    REJECTED = "drop too large"
+    WAITING = "undecided"
+    UNTRAINED = "not trained"
+    STOPPED = "stopped early"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class CandidateRow:
+    """One candidate. ``trial`` is 0 when it was never trained; ``None`` was not measured."""
+
+    trial: int
+    network: str
+    scheme: str
+    score: float | None
+    latency_ms: float | None
+    size_bytes: int | None
+    state: CandidateState
+    status: str
+    """The plan's verdict (``too-slow`` …) where there is one."""
+    clause: str
+    text: str
+    on_front: bool = False
+
+
+def percentile_of(target: Target) -> Percentile:
+    """Return the percentile that the target's first latency budget names, else ``p95``."""
+    return target.latency[0].percentile if target.latency else _DEFAULT_PERCENTILE
+
+
+def budget_of(target: Target) -> float | None:
+    """Return the limit of the target's first latency budget in milliseconds."""
+    return target.latency[0].limit_ms if target.latency else None
+
+
+def build_candidates(
+    record: RunRecord, target: Target, chosen: TargetSelection | None
+) -> tuple[CandidateRow, ...]:
+    """Return every candidate of a target: the winner first, then by score, then by latency."""
+    builder = _Builder(record, target, chosen)
+    return _mark_front(tuple(sorted(builder.rows(), key=_order)))
+
+
+def _order(row: CandidateRow) -> tuple[bool, float, float]:
+    return (
+        row.state is not CandidateState.WINNER,
+        -1.0 if row.score is None else -row.score - 2,
+        float("inf") if row.latency_ms is None else row.latency_ms,
+    )
+
+
+def _mark_front(rows: tuple[CandidateRow, ...]) -> tuple[CandidateRow, ...]:
+    """Mark the rows for which no other is both at least as fast and better."""
+    points = [row for row in rows if row.score is not None and row.latency_ms is not None]
+    points.sort(key=lambda row: (row.latency_ms or 0.0, -(row.score or 0.0)))
+    best = float("-inf")
+    front: set[int] = set()
+    for row in points:
+        if row.score is not None and row.score > best:
+            best = row.score
+            front.add(id(row))
+    return tuple(replace(row, on_front=True) if id(row) in front else row for row in rows)
+
+
+class _Builder:
+    """Joins verdicts, trials and reasons of one target; each candidate of a trial once."""
+
+    def __init__(self, record: RunRecord, target: Target, chosen: TargetSelection | None) -> None:
+        self.record = record
+        self.chosen = chosen
+        self.target = target
+        self.percentile = percentile_of(target)
+        self.verdicts = {v.candidate: v for v in record.plan.verdicts if v.target == target.name}
+        self.trials = {trial.id: trial for trial in record.trials}
+        self.artifacts = {
+            (trial.id, artifact.scheme): artifact
+            for trial in record.trials
+            for artifact in trial.artifacts
+        }
+        self.final = {} if chosen is None else dict(chosen.runners_up)
+        self.seen: set[tuple[str | None, Candidate]] = set()
+
+    def rows(self) -> Iterator[CandidateRow]:
+        """Yield the winner, what the selection gives reasons for, then all that it leaves out."""
+        chosen = self.chosen
+        if chosen is not None:
+            if chosen.winner is not None and chosen.candidate is not None:
+                self.seen.add((chosen.trial_id, chosen.candidate))
+                yield self._winner(chosen, chosen.winner, chosen.candidate)
+            for reason in chosen.reasons:
+                if (reason.trial_id, reason.candidate) not in self.seen:
+                    self.seen.add((reason.trial_id, reason.candidate))
+                    yield self._reason(reason)
+        yield from self._left_out()
+
+    def _left_out(self) -> Iterator[CandidateRow]:
+        explained = {trial_id for trial_id, _ in self.seen}
+        judged = {candidate for _, candidate in self.seen}
+        tried = {trial.architecture for trial in self.record.trials}
+        for trial in self.record.trials:
+            for artifact in trial.artifacts:
+                candidate = Candidate(trial.architecture, artifact.scheme)
+                if (trial.id, candidate) not in self.seen:
+                    yield self._undecided(trial, candidate, artifact)
+            if not trial.artifacts and trial.id not in explained:
+                yield _unfinished(trial)
+        for verdict in self.verdicts.values():
+            is_open = verdict.status.is_feasible and verdict.candidate.architecture in tried
+            if verdict.candidate not in judged and not is_open:
+                yield self._verdict(verdict)
+
+    def _winner(
+        self, chosen: TargetSelection, artifact: Artifact, candidate: Candidate
+    ) -> CandidateRow:
+        latency = self._latency(candidate)
+        if chosen.measurement is not None:
+            latency = chosen.measurement.percentile(self.percentile).value
+        return CandidateRow(
+            trial=self._number(chosen.trial_id),
+            network=candidate.architecture.key,
+            scheme=candidate.scheme,
+            score=self._score(artifact),
+            latency_ms=latency,
+            size_bytes=artifact.size_bytes,
+            state=CandidateState.WINNER,
+            status="",
+            clause="",
+            text="Chosen: the best score among those that meet every requirement.",
+        )
+
+    def _reason(self, reason: Reason) -> CandidateRow:
+        artifact = self.artifacts.get((reason.trial_id or "", reason.candidate.scheme))
+        verdict = self.verdicts.get(reason.candidate)
+        latency = reason.latency_ms
+        return CandidateRow(
+            trial=self._number(reason.trial_id),
+            network=reason.candidate.architecture.key,
+            scheme=reason.candidate.scheme,
+            score=reason.score if reason.score is not None else self._score(artifact),
+            latency_ms=latency if latency is not None else self._latency(reason.candidate),
+            size_bytes=_size(artifact, verdict),
+            state=self._state(reason),
+            status="" if verdict is None else verdict.status.value,
+            clause=reason.clause,
+            text=reason.text,
+        )
+
+    def _state(self, reason: Reason) -> CandidateState:
+        if reason.stage == "plan":
+            return CandidateState.UNTRAINED
+        if reason.stage == "quantization":
+            return CandidateState.REJECTED
+        if reason.stage == "training":
+            trial = self.trials.get(reason.trial_id or "")
+            if trial is None:
+                return CandidateState.UNTRAINED
+            failed = trial.status is TrialStatus.FAILED
+            return CandidateState.FAILED if failed else CandidateState.STOPPED
+        is_outscored = reason.clause.startswith("objective")
+        return CandidateState.OUTSCORED if is_outscored else CandidateState.MISSED
+
+    def _undecided(
+        self, trial: TrialResult, candidate: Candidate, artifact: Artifact
+    ) -> CandidateRow:
+        verdict = self.verdicts.get(candidate)
+        state, clause = CandidateState.WAITING, ""
+        text = "Trained and exported; the choice has not been made."
+        if artifact.rejected:
+            state, clause, text = CandidateState.REJECTED, "quantization", artifact.rejected
+        elif verdict is not None and not verdict.status.is_feasible:
+            state, clause, text = CandidateState.MISSED, self._clause(verdict), verdict.reason
+        return CandidateRow(
+            trial=trial.number,
+            network=candidate.architecture.key,
+            scheme=candidate.scheme,
+            score=self._score(artifact),
+            latency_ms=self._latency(candidate),
+            size_bytes=artifact.size_bytes,
+            state=state,
+            status="",
+            clause=clause,
+            text=text,
+        )
+
+    def _verdict(self, verdict: Verdict) -> CandidateRow:
+        feasible = verdict.status.is_feasible
+        return CandidateRow(
+            trial=0,
+            network=verdict.candidate.architecture.key,
+            scheme=verdict.candidate.scheme,
+            score=None,
+            latency_ms=self._latency(verdict.candidate),
+            size_bytes=_size(None, verdict),
+            state=CandidateState.UNTRAINED,
+            status=verdict.status.value,
+            clause="not tried" if feasible else self._clause(verdict),
+            text=f"{verdict.reason} No trial tried it." if feasible else verdict.reason,
+        )
+
+    def _clause(self, verdict: Verdict) -> str:
+        """Return the clause of the spec that a verdict stands for, as the spec says it."""
+        target = self.target
+        if verdict.status is VerdictStatus.TOO_SLOW and target.latency:
+            return f"latency {self.percentile} <= {target.latency[0].limit_ms:g} ms"
+        if verdict.status is VerdictStatus.TOO_LARGE and target.size_bytes is not None:
+            return f"size <= {format_size(target.size_bytes)}"
+        if verdict.status is VerdictStatus.TOO_MUCH_MEMORY and target.memory_bytes is not None:
+            return f"memory <= {format_size(target.memory_bytes)}"
+        return verdict.status.value.replace("-", " ")
+
+    def _number(self, trial_id: str | None) -> int:
+        trial = self.trials.get(trial_id or "")
+        return 0 if trial is None else trial.number
+
+    def _score(self, artifact: Artifact | None) -> float | None:
+        return None if artifact is None else artifact.scores.values.get(self.record.spec.objective)
+
+    def _latency(self, candidate: Candidate) -> float | None:
+        measurement = self.final.get(candidate)
+        verdict = self.verdicts.get(candidate)
+        if measurement is None and verdict is not None:
+            measurement = verdict.measurement
+        return None if measurement is None else measurement.percentile(self.percentile).value
+
+
+def _size(artifact: Artifact | None, verdict: Verdict | None) -> int | None:
+    if artifact is not None:
+        return artifact.size_bytes
+    if verdict is None or verdict.measurement is None:
+        return None
+    return verdict.measurement.size_bytes
+
+
+def _unfinished(trial: TrialResult) -> CandidateRow:
+    failed = trial.status is TrialStatus.FAILED
+    return CandidateRow(
+        trial=trial.number,
+        network=trial.architecture.key,
+        scheme="",
+        score=trial.objective,
+        latency_ms=None,
+        size_bytes=None,
+        state=CandidateState.FAILED if failed else CandidateState.STOPPED,
+        status="",
+        clause="training",
+        text=trial.error or "Ended early: others were better at the same epoch.",
+    )

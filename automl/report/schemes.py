@@ -1,0 +1,132 @@
+"""What each quantization scheme did to each network: time, size, score, and what it decided."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+
+from automl.records import Artifact, Candidate, RunRecord, Target, Verdict
+from automl.report.candidates import percentile_of
+from automl.report.words import plural
+
+__all__ = ["SchemeRow", "SchemesView", "build_schemes"]
+
+_FLOAT = "float32"
+
+
+@dataclass(frozen=True)
+class SchemeRow:
+    """One network under one scheme; score and drop of its best trial, on validation images."""
+
+    network: str
+    scheme: str
+    latency_ms: float | None
+    speedup: float | None
+    """Time of float32 divided by this one's; more than 1 is faster."""
+    size_bytes: int | None
+    score: float | None
+    drop: float | None
+    rejected: str
+    details: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class SchemesView:
+    """The rows, network by network, and one sentence for each scheme."""
+
+    sentences: tuple[str, ...]
+    rows: tuple[SchemeRow, ...]
+
+
+def build_schemes(record: RunRecord, target: Target) -> SchemesView:
+    """Return what every scheme did on one target, from plan-time latency and trained artifacts."""
+    verdicts = {v.candidate: v for v in record.plan.verdicts if v.target == target.name}
+    best = _best_artifacts(record)
+    candidates = dict.fromkeys((*verdicts, *best))
+    order = {planned.architecture: i for i, planned in enumerate(record.plan.architectures)}
+    ordered = sorted(candidates, key=lambda c: order.get(c.architecture, len(order)))
+    rows = tuple(
+        _row(record, target, candidate, verdicts, best.get(candidate)) for candidate in ordered
+    )
+    return SchemesView(_sentences(rows), rows)
+
+
+def _best_artifacts(record: RunRecord) -> dict[Candidate, Artifact]:
+    objective = record.spec.objective
+    best: dict[Candidate, Artifact] = {}
+    for trial in record.trials:
+        for artifact in trial.artifacts:
+            candidate = Candidate(trial.architecture, artifact.scheme)
+            known = best.get(candidate)
+            score = artifact.scores.values.get(objective, float("-inf"))
+            if known is None or score > known.scores.values.get(objective, float("-inf")):
+                best[candidate] = artifact
+    return best
+
+
+def _row(
+    record: RunRecord,
+    target: Target,
+    candidate: Candidate,
+    verdicts: dict[Candidate, Verdict],
+    artifact: Artifact | None,
+) -> SchemeRow:
+    verdict = verdicts.get(candidate)
+    own = _latency(verdict, target)
+    base = _latency(verdicts.get(Candidate(candidate.architecture, _FLOAT)), target)
+    size = None
+    if verdict is not None and verdict.measurement is not None:
+        size = verdict.measurement.size_bytes
+    return SchemeRow(
+        network=candidate.architecture.key,
+        scheme=candidate.scheme,
+        latency_ms=own,
+        speedup=base / own if own and base and candidate.scheme != _FLOAT else None,
+        size_bytes=size if artifact is None else artifact.size_bytes,
+        score=None if artifact is None else artifact.scores.values.get(record.spec.objective),
+        drop=None if artifact is None or candidate.scheme == _FLOAT else artifact.drop,
+        rejected=_why_not(verdict, artifact),
+        details=() if artifact is None else tuple(artifact.details.items()),
+    )
+
+
+def _latency(verdict: Verdict | None, target: Target) -> float | None:
+    if verdict is None or verdict.measurement is None:
+        return None
+    return verdict.measurement.percentile(percentile_of(target)).value
+
+
+def _why_not(verdict: Verdict | None, artifact: Artifact | None) -> str:
+    if artifact is not None and artifact.rejected:
+        return artifact.rejected
+    if verdict is not None and not verdict.status.is_feasible:
+        return verdict.reason
+    return ""
+
+
+def _sentences(rows: tuple[SchemeRow, ...]) -> tuple[str, ...]:
+    schemes = dict.fromkeys(row.scheme for row in rows if row.scheme != _FLOAT)
+    return tuple(
+        sentence
+        for scheme in schemes
+        if (sentence := _sentence(scheme, [row for row in rows if row.scheme == scheme]))
+    )
+
+
+def _sentence(scheme: str, rows: list[SchemeRow]) -> str:
+    """Return e.g. ``int8-static was faster than float32 on 6 of 8 networks (median …) …``."""
+    speedups = [row.speedup for row in rows if row.speedup is not None]
+    drops = [row.drop for row in rows if row.drop is not None]
+    parts = []
+    if speedups:
+        faster = sum(value > 1 for value in speedups)
+        middle = statistics.median(speedups)
+        where = f"faster than float32 on {faster} of {plural(len(speedups), 'network')}"
+        if faster == 0:
+            where = f"not faster than float32 on any of {plural(len(speedups), 'network')}"
+        parts.append(f"was {where} (median {middle:.1f} times as fast)")
+    if drops:
+        worst = max(drops)
+        cost = f"at most {100 * worst:.1f} points of score" if worst > 0 else "no score"
+        parts.append(f"cost {cost} on {plural(len(drops), 'trained network')}")
+    return f"{scheme} {' and '.join(parts)}." if parts else ""

@@ -1,0 +1,116 @@
+"""Numbers as words that people use who know no deep learning.
+
+Percentages, "98 of 100", isolated names, and the interval that says how far a count can be trusted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from automl.units import format_latency, format_size
+
+__all__ = [
+    "format_interval",
+    "format_optional_latency",
+    "format_optional_size",
+    "format_score",
+    "isolate",
+    "join_words",
+    "metric_words",
+    "of_hundred",
+    "plural",
+    "wilson_interval",
+]
+
+_LONGEST = 60
+_METRICS = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "auroc": "area under the ROC curve",
+    "f1": "F1 score",
+    "macro_f1": "F1 score, averaged over the classes",
+    "log_loss": "log loss",
+}
+
+
+def metric_words(metric: str) -> str:
+    """Return a metric as people say it: ``balanced_accuracy`` is ``balanced accuracy``."""
+    return _METRICS.get(metric, metric.replace("_", " "))
+
+
+def format_score(value: float | None) -> str:
+    """Return a score in [0, 1] as a percentage with one decimal; other values with three digits."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value * 100:.1f} %" if 0 <= value <= 1 else f"{value:.3g}"
+
+
+def format_optional_latency(latency_ms: float | None) -> str:
+    """Return a latency, or a dash for a value that was not measured."""
+    return "–" if latency_ms is None else format_latency(latency_ms)
+
+
+def format_optional_size(size_bytes: float | None) -> str:
+    """Return a size, or a dash for a value that was not measured."""
+    return "–" if size_bytes is None else format_size(size_bytes)
+
+
+def format_interval(value: float, low: float, high: float) -> str:
+    """Return milliseconds with their 95 % interval: ``3.05 ms (2.98 to 3.12)``."""
+    edges = [format_latency(edge).removesuffix(" ms") for edge in (low, high)]
+    return f"{format_latency(value)} ({edges[0]} to {edges[1]})"
+
+
+def plural(count: int, noun: str, many: str | None = None) -> str:
+    """Return a count with its noun: ``1 image``, ``1,204 images``."""
+    return f"{count:,} {noun if count == 1 else many or noun + 's'}"
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Return ``a``, ``a and b`` or ``a, b and c``."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def isolate(name: str) -> str:
+    """Return a name that cannot turn the direction of the text around it.
+
+    Names longer than 60 characters are cut. Those that are not plain ASCII are put between U+2068
+    and U+2069, the isolates of the Unicode bidirectional algorithm (UAX 9, section 2.4).
+    """
+    if len(name) > _LONGEST:
+        name = f"{name[: _LONGEST - 1]}…"
+    return name if name.isascii() else f"\u2068{name}\u2069"
+
+
+def of_hundred(right: int, total: int) -> str:
+    """Return how many of 100 are right, never rounded up to all: ``about 98 of 100``."""
+    if right == total:
+        return f"all {total:,}"
+    share = 100 * right / total
+    if share >= 99.5:
+        return "more than 99 of 100"
+    if right and share < 0.5:
+        return "fewer than 1 of 100"
+    return f"about {round(share)} of 100"
+
+
+def wilson_interval(right: int, total: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share, in [0, 1].
+
+    Wilson's score interval (E. B. Wilson, 1927, JASA 22:209), which holds for small samples and for
+    shares near 0 and 1, where the common approximation does not.
+
+    Raises:
+        ValueError: when there is nothing to count.
+    """
+    if total <= 0:
+        raise ValueError(f"an interval needs at least one sample; got {total}")
+    z = 1.959964
+    share = right / total
+    centre = share + z * z / (2 * total)
+    spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    scale = 1 + z * z / total
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
