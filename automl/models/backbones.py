@@ -61,7 +61,8 @@ def build_classifier(
     else from timm's random initialisation (seed torch before to repeat it).
 
     Raises:
-        SpecError: unknown backbone, a depth it does not have, or weights that do not belong to it.
+        SpecError: unknown backbone, a depth or image size it does not have, or weights that do not
+            belong to it.
     """
     stages = list_stages(architecture.backbone)
     if architecture.depth is not None and not 1 <= architecture.depth <= stages:
@@ -69,6 +70,7 @@ def build_classifier(
             f"The depth of '{architecture.backbone}' is between 1 and {stages}, because it has "
             f"{stages} feature stages; got {architecture.depth}. Use one of these, or 'full'."
         )
+    macs = count_macs(architecture, classes=classes)
     model = create_backbone(architecture.backbone, classes=classes)
     source = _load_pretrained(model, architecture.backbone, weights)
     module = assemble(model, architecture, classes=classes)
@@ -81,7 +83,7 @@ def build_classifier(
         weights=source,
         stages=architecture.depth or stages,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
-        macs=count_macs(architecture, classes=classes),
+        macs=macs,
     )
 
 
@@ -165,16 +167,27 @@ def count_macs(architecture: Architecture, *, classes: int) -> int:
     """Return the multiply-accumulates of one forward pass of one image.
 
     Counted on torch's meta device, which computes nothing; one multiply-accumulate is two flops.
+
+    Raises:
+        SpecError: when the backbone cannot take images of the architecture's size.
     """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
+    size = architecture.image_size
     with _meta_device():
         model = create_backbone(architecture.backbone, classes=classes)
-        module = assemble(model, architecture, classes=classes).eval()
-        image = torch.empty(1, 3, architecture.image_size, architecture.image_size)
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            module(image)
+        native = model.pretrained_cfg["input_size"][-1]
+        image = torch.empty(1, 3, size, size)
+        try:
+            module = assemble(model, architecture, classes=classes).eval()
+            with torch.no_grad(), FlopCounterMode(display=False) as counter:
+                module(image)
+        except (AssertionError, RuntimeError, ValueError) as error:
+            raise SpecError(
+                f"Backbone '{architecture.backbone}' cannot take images of {size} x {size} pixels "
+                f"({error}). Use {native}, the size its weights were trained on."
+            ) from error
     return int(counter.get_total_flops()) // 2
 
 

@@ -140,3 +140,11 @@ def test_impossible_architecture_names_rule_value_and_remedy(
     with pytest.raises(SpecError) as caught:
         build_classifier(architecture(backbone, depth), classes=2)
     assert str(caught.value).startswith(message)
+
+
+def test_image_size_that_a_backbone_cannot_take_is_refused_with_one_that_it_can() -> None:
+    with pytest.raises(SpecError) as caught:
+        build_classifier(architecture("test_vit", size=50), classes=2)
+    message = str(caught.value)
+    assert message.startswith("Backbone 'test_vit' cannot take images of 50 x 50 pixels (")
+    assert message.endswith("). Use 160, the size its weights were trained on.")
