@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import struct
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -26,12 +27,13 @@ from automl.storage import cache_folder, sha256_bytes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["KnownFacts", "load_facts", "save_facts"]
+__all__ = ["KnownFacts", "load_facts", "new_thumbnails", "save_facts"]
 
 _MAGIC = b"automl-facts-1\0\0"
 """Change the number when :class:`FileFacts`, the thumbnails or ``decode_image`` change."""
 _TRAILER = struct.Struct("<QQ32s16s")
 _THUMBNAIL_BYTES = THUMBNAIL_SIDE * THUMBNAIL_SIDE
+_IN_MEMORY_BYTES = 64 * 2**20
 _NAMES = tuple(field.name for field in fields(FileFacts))
 
 
@@ -57,13 +59,30 @@ class KnownFacts:
         return known if same else None
 
 
+def new_thumbnails(count: int) -> NDArray[np.uint8]:
+    """Return ``(count, 32, 32)`` zeros to write to; many of them lie in a file without a name.
+
+    A million thumbnails take 1 GB: backed by a file, the system may put them out of memory.
+    """
+    size = count * _THUMBNAIL_BYTES
+    shape = (count, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    if size < _IN_MEMORY_BYTES or not hasattr(os, "posix_fallocate"):
+        return np.zeros(shape, np.uint8)
+    try:
+        with tempfile.TemporaryFile(dir=cache_folder("facts")) as file:
+            os.posix_fallocate(file.fileno(), 0, size)  # a full disk is told here, not by a signal
+            return np.memmap(file, np.uint8, "r+", 0, shape).view(np.ndarray)
+    except OSError:
+        return np.zeros(shape, np.uint8)  # no room on the disk: the memory must do
+
+
 def load_facts(root: Path) -> KnownFacts:
     """Return what is known of a data folder; empty when nothing is, or the file is damaged."""
     try:
         return _read(_file_of(root))
     except (OSError, ValueError, struct.error):
         # Absent, unreadable or damaged: a cache, so it is made again.
-        return KnownFacts({}, np.zeros((0, THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.uint8))
+        return KnownFacts({}, new_thumbnails(0))
 
 
 def save_facts(root: Path, facts: Sequence[FileFacts], thumbnails: NDArray[np.uint8]) -> None:
@@ -112,6 +131,6 @@ def _read(file: Path) -> KnownFacts:
         one = FileFacts(path, size_bytes, mtime, sha, height, width, noted, rule, error)
         by_path[path] = (one, row)
     if not count:
-        return KnownFacts({}, np.zeros((0, THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.uint8))
+        return KnownFacts({}, new_thumbnails(0))
     shape = (count, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
     return KnownFacts(by_path, np.memmap(file, np.uint8, "r", 0, shape).view(np.ndarray))

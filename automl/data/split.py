@@ -13,6 +13,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from automl.errors import DataError
 from automl.records import Split, SplitSpec
@@ -24,6 +25,10 @@ _JOINED_LEAST = 10
 """Near duplicates are joined into one group up to this share of the images (or this number): a
 longer chain of look-alikes means that the whole set looks alike, and joining it would spoil the
 split."""
+
+
+_Content = tuple[tuple[int, int], ...]
+"""Label and number of images of it, for each class in a unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +132,28 @@ def _shares(own: set[Split], spec: SplitSpec) -> dict[Split, float]:
 def _draw(pool: Sequence[Item], shares: Mapping[Split, float], seed: int) -> list[Split]:
     if len(shares) == 1:
         return [Split.TRAIN] * len(pool)
-    units: dict[str, Counter[int]] = defaultdict(Counter)
-    for item in pool:
-        units[item.unit][item.label] += 1
-    order = sorted(units, key=lambda unit: (-units[unit].total(), _rank(unit, seed)))
-    totals = Counter(item.label for item in pool)
-    deal = _Deal(shares, totals)
+    units = _contents(pool)
+    order = sorted(units, key=lambda unit: (-_size(units[unit]), _rank(unit, seed)))
+    deal = _Deal(shares, Counter(item.label for item in pool))
     for unit in order:
         deal.place(unit, units[unit])
     deal.fill_gaps(units, order)
     return [deal.placed[item.unit] for item in pool]
+
+
+def _contents(pool: Sequence[Item]) -> dict[str, _Content]:
+    """Return each unit's images per class. Equal contents share one tuple: most units are one image."""
+    shared: dict[_Content, _Content] = {}
+    units: dict[str, _Content] = {}
+    ordered = sorted(pool, key=lambda item: item.unit)
+    for unit, items in groupby(ordered, key=lambda item: item.unit):
+        content = tuple(sorted(Counter(item.label for item in items).items()))
+        units[unit] = shared.setdefault(content, content)
+    return units
+
+
+def _size(content: _Content) -> int:
+    return sum(number for _, number in content)
 
 
 class _Deal:
@@ -148,11 +165,11 @@ class _Deal:
         self._totals = totals
         self._counts: dict[Split, Counter[int]] = {split: Counter() for split in self._shares}
 
-    def place(self, unit: str, content: Counter[int]) -> None:
+    def place(self, unit: str, content: _Content) -> None:
         """Put a unit where it does the most good."""
         self._move(unit, content, min(self._shares, key=lambda split: self._growth(split, content)))
 
-    def fill_gaps(self, units: Mapping[str, Counter[int]], order: Sequence[str]) -> None:
+    def fill_gaps(self, units: Mapping[str, _Content], order: Sequence[str]) -> None:
         """Give each split that lacks a class the smallest unit of it that others can spare."""
         for split in self._shares:
             for label in self._totals:
@@ -160,27 +177,27 @@ class _Deal:
                     self._fill_gap(split, label, units, order)
 
     def _fill_gap(
-        self, split: Split, label: int, units: Mapping[str, Counter[int]], order: Sequence[str]
+        self, split: Split, label: int, units: Mapping[str, _Content], order: Sequence[str]
     ) -> None:
         holders: dict[Split, list[str]] = defaultdict(list)
         for unit in order:
-            if units[unit][label]:
+            if any(label == other for other, _ in units[unit]):
                 holders[self.placed[unit]].append(unit)
         richest = max(holders, key=lambda one: len(holders[one]), default=split)
         if len(holders[richest]) < 2:
             return  # no split can spare one: the audit says so
         unit = holders[richest][-1]
-        self._counts[richest] -= units[unit]
+        self._counts[richest].subtract(dict(units[unit]))
         self._move(unit, units[unit], split)
 
-    def _move(self, unit: str, content: Counter[int], split: Split) -> None:
+    def _move(self, unit: str, content: _Content, split: Split) -> None:
         self.placed[unit] = split
-        self._counts[split].update(content)
+        self._counts[split].update(dict(content))
 
-    def _growth(self, split: Split, content: Counter[int]) -> float:
+    def _growth(self, split: Split, content: _Content) -> float:
         """Growth of sum over classes of (count - target)^2 / target, if the unit came here."""
         growth = 0.0
-        for label, number in content.items():
+        for label, number in content:
             target = self._totals[label] * self._shares[split]
             missing = target - self._counts[split][label]
             growth += (number * number - 2.0 * number * missing) / target

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from automl.data.cache import CacheTooLargeError, FrameWriter, cache_key, find_cache
-from automl.data.examine import THUMBNAIL_SIDE, Examined, FileFacts, reduced_size, unreadable
-from automl.data.facts import KnownFacts, load_facts, save_facts
+from automl.data.examine import Examined, FileFacts, reduced_size, unreadable
+from automl.data.facts import KnownFacts, load_facts, new_thumbnails, save_facts
 from automl.data.findings import finding
 from automl.data.formats import Listing
 from automl.data.workers import available_cores, examine_all
@@ -85,7 +85,7 @@ def _recall(root: Path, paths: list[str], known: KnownFacts) -> Survey:
         rows.append(row)
     if rows == list(range(len(known.thumbnails))):
         return Survey(root, facts, known.thumbnails)
-    thumbnails = np.zeros((len(paths), THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.uint8)
+    thumbnails = new_thumbnails(len(paths))
     taken = np.array(rows, np.intp)
     thumbnails[taken >= 0] = known.thumbnails[taken[taken >= 0]]
     return Survey(root, facts, thumbnails)
@@ -103,7 +103,8 @@ def _examined(
     """Yield each file as it is examined, after its facts and thumbnail were taken over."""
     wanted = list(positions)
     if not result.thumbnails.flags.writeable:
-        result.thumbnails = result.thumbnails.copy()
+        known, result.thumbnails = result.thumbnails, new_thumbnails(len(result.facts))
+        result.thumbnails[:] = known
     progress(f"looking at {len(wanted):,} images")
     paths = [result.facts[i].path for i in wanted]
     looked = examine_all(result.root, paths, stored_side=stored_side, workers=available_cores())

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from automl.data.examine import examine, resize
+from automl.data.facts import new_thumbnails
 from automl.data.frames import FrameStore
 from automl.data.workers import _Pool, examine_all
 from automl.errors import DataError
@@ -255,3 +256,12 @@ def test_decoding_workers_import_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     heavy = {"torch", "torchvision", "pandas", "ray", "pydantic", "onnxruntime"}
     assert heavy.isdisjoint(json.loads(done.stdout))
+
+
+def test_very_many_thumbnails_lie_in_a_file_that_leaves_no_name(fresh_cache: Path) -> None:
+    thumbnails = new_thumbnails(70_000)
+    thumbnails[69_999] = 7
+    assert (thumbnails.shape, thumbnails[69_998].max(), thumbnails[69_999].min()) == (
+        (70_000, 32, 32), 0, 7,
+    )  # fmt: skip
+    assert list((fresh_cache / "facts").iterdir()) == []
