@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["QuantizationContext", "Scheme", "SchemeOutcome", "drop_rejection", "drop_text"]
 
+_ROUNDING = 1e-9
+"""0.90 - 0.89 is more than 0.01 in binary; a drop of just the limit is allowed."""
+
 
 @dataclass(frozen=True)
 class QuantizationContext:
@@ -69,7 +72,7 @@ def drop_rejection(scheme: str, score: float | None, context: QuantizationContex
     if score is None or context.float_score is None:
         return None
     drop = context.float_score - score
-    if drop <= context.max_drop:
+    if drop <= context.max_drop + _ROUNDING:
         return None
     return (
         f"{scheme} loses {drop:.4f} of the objective against float32 "

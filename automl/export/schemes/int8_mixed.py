@@ -150,7 +150,7 @@ def _is_pointless(static: StaticResult, context: QuantizationContext) -> str | N
     """Return why no mixture is looked for, or ``None``."""
     if static.score is None or context.float_score is None:
         return "which layers stay float is known only after training"
-    drop = context.float_score - static.score
-    if drop > context.max_drop:
+    if drop_rejection("int8-static", static.score, context) is not None:
         return None
-    return f"not needed: int8-static {drop_text(drop)}, within {context.max_drop:g}"
+    lost = drop_text(context.float_score - static.score)
+    return f"not needed: int8-static {lost}, within {context.max_drop:g}"

@@ -1,0 +1,105 @@
+"""Answers that a delivered file must give again, on any machine.
+
+One input is computed, so that it can always be checked; the others are a few images of the user's
+data, of which a bundle keeps only the hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from automl.export.card import BundleCard, Reference
+from automl.predictor import Model, Result
+from automl.records import Claim
+from automl.storage import sha256_bytes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["PATTERN", "check_references", "make_references", "pattern_frame"]
+
+PATTERN = "pattern"
+_TOP = 16
+_TOLERANCE = {"float32": 1e-3}
+_INT8_TOLERANCE = 0.02
+"""Processors round 8-bit products differently (with and without VNNI); a wrong file differs by more."""
+
+
+def pattern_frame(height: int, width: int) -> NDArray[np.uint8]:
+    """Return a ``(height, width, 3)`` uint8 frame of slanted waves: the same on every machine."""
+    rows = np.arange(height, dtype=np.int64)[:, None, None]
+    columns = np.arange(width, dtype=np.int64)[None, :, None]
+    channels = np.arange(3, dtype=np.int64)[None, None, :]
+    waves = (rows * (3 + channels) + columns * (5 - channels) + rows * columns // 16) % 256
+    frame: NDArray[np.uint8] = waves.astype(np.uint8)
+    return frame
+
+
+def make_references(
+    artifact: Path, images: Mapping[str, bytes], *, image_size: int
+) -> tuple[Reference, ...]:
+    """Return what a file answers to the pattern and to encoded images by their relative paths."""
+    model = Model(artifact)
+    pattern = model.predict(_pattern(model, image_size))
+    references = [Reference(PATTERN, None, _top(pattern))]
+    for name, content in images.items():
+        references.append(Reference(name, sha256_bytes(content), _top(model.predict(content))))
+    return tuple(references)
+
+
+def check_references(artifact: Path, card: BundleCard, root: Path) -> Claim:
+    """Return whether a file still gives the answers that its card holds.
+
+    Images that are not below ``root`` any more, or are others, are counted as not checked.
+    """
+    model = Model(artifact)
+    tolerance = _TOLERANCE.get(card.scheme, _INT8_TOLERANCE)
+    largest, checked, same = 0.0, 0, True
+    for reference in card.references:
+        given = _input(reference, model, card.image_size, root)
+        if given is None:
+            continue
+        result = model.predict(given)
+        largest = max(largest, *(abs(float(result.probabilities[i]) - p) for i, p in reference.top))
+        same = same and (result.index == reference.top[0][0] or _is_tie(reference, tolerance))
+        checked += 1
+    missing = len(card.references) - checked
+    return Claim(
+        requirement="answers as delivered",
+        asked=f"probabilities within {tolerance:g}, same class",
+        got=f"largest difference {largest:.2g}" + ("" if same else ", another class"),
+        how=f"{checked} reference input{'s' if checked != 1 else ''}"
+        + (f"; {missing} not checked: the image is not below '{root}'" if missing else ""),
+        holds=same and largest <= tolerance,
+    )
+
+
+def _pattern(model: Model, image_size: int) -> NDArray[np.uint8]:
+    height, width = model.frame_size or (image_size, image_size)
+    return pattern_frame(height, width)
+
+
+def _input(
+    reference: Reference, model: Model, image_size: int, root: Path
+) -> NDArray[np.uint8] | bytes | None:
+    if reference.sha256 is None:
+        return _pattern(model, image_size)
+    try:
+        content = (root / reference.name).read_bytes()
+    except OSError:
+        return None
+    return content if sha256_bytes(content) == reference.sha256 else None
+
+
+def _top(result: Result) -> tuple[tuple[int, float], ...]:
+    order = np.argsort(-result.probabilities, kind="stable")[:_TOP]
+    return tuple((int(i), round(float(result.probabilities[i]), 6)) for i in order)
+
+
+def _is_tie(reference: Reference, tolerance: float) -> bool:
+    """Whether the two best classes were so close that either is the same answer."""
+    return len(reference.top) > 1 and reference.top[0][1] - reference.top[1][1] <= 2 * tolerance
