@@ -26,8 +26,6 @@ from automl.units import format_size
 
 __all__ = ["CandidateRow", "CandidateState", "budget_of", "build_candidates", "percentile_of"]
 
-_DEFAULT_PERCENTILE: Percentile = "p95"
-
 
 class CandidateState(StrEnum):
     """How a candidate ended, in the words of the report."""
@@ -35,7 +33,7 @@ class CandidateState(StrEnum):
     WINNER = "winner"
     OUTSCORED = "outscored"
     MISSED = "requirement missed"
-    REJECTED = "drop too large"
+    REJECTED = "rejected"
     WAITING = "undecided"
     UNTRAINED = "not trained"
     STOPPED = "stopped early"
@@ -62,7 +60,7 @@ class CandidateRow:
 
 def percentile_of(target: Target) -> Percentile:
     """Return the percentile that the target's first latency budget names, else ``p95``."""
-    return target.latency[0].percentile if target.latency else _DEFAULT_PERCENTILE
+    return target.latency[0].percentile if target.latency else "p95"
 
 
 def budget_of(target: Target) -> float | None:
@@ -115,7 +113,10 @@ class _Builder:
             for artifact in trial.artifacts
         }
         self.final = {} if chosen is None else dict(chosen.runners_up)
+        if chosen is not None and chosen.candidate is not None and chosen.measurement is not None:
+            self.final[chosen.candidate] = chosen.measurement
         self.seen: set[tuple[str | None, Candidate]] = set()
+        self.ended: set[str] = set()
 
     def rows(self) -> Iterator[CandidateRow]:
         """Yield the winner, what the selection gives reasons for, then all that it leaves out."""
@@ -124,23 +125,42 @@ class _Builder:
             if chosen.winner is not None and chosen.candidate is not None:
                 self.seen.add((chosen.trial_id, chosen.candidate))
                 yield self._winner(chosen, chosen.winner, chosen.candidate)
-            for reason in chosen.reasons:
-                if (reason.trial_id, reason.candidate) not in self.seen:
-                    self.seen.add((reason.trial_id, reason.candidate))
-                    yield self._reason(reason)
+            yield from self._explained(chosen.reasons)
         yield from self._left_out()
 
+    def _explained(self, reasons: tuple[Reason, ...]) -> Iterator[CandidateRow]:
+        """Yield a row a reason, but one for all schemes of a trial that made no file.
+
+        A candidate that the plan set aside and that was made all the same, with another scheme of
+        its network, is left for later: its files have a score.
+        """
+        made = {
+            Candidate(t.architecture, a.scheme) for t in self.trials.values() for a in t.artifacts
+        }
+        for reason in reasons:
+            key = (reason.trial_id, reason.candidate)
+            trial = self.trials.get(reason.trial_id or "")
+            if key in self.seen or (trial is None and reason.candidate in made):
+                continue
+            self.seen.add(key)
+            if trial is None or trial.artifacts:
+                yield self._reason(reason)
+            elif trial.id not in self.ended:
+                self.ended.add(trial.id)
+                yield _ended(trial, reason.clause, reason.text)
+
     def _left_out(self) -> Iterator[CandidateRow]:
-        explained = {trial_id for trial_id, _ in self.seen}
         judged = {candidate for _, candidate in self.seen}
         tried = {trial.architecture for trial in self.record.trials}
         for trial in self.record.trials:
             for artifact in trial.artifacts:
                 candidate = Candidate(trial.architecture, artifact.scheme)
+                judged.add(candidate)
                 if (trial.id, candidate) not in self.seen:
                     yield self._undecided(trial, candidate, artifact)
-            if not trial.artifacts and trial.id not in explained:
-                yield _unfinished(trial)
+            if not trial.artifacts and trial.id not in self.ended:
+                text = trial.error or "others were better at the same epoch"
+                yield _ended(trial, "training", text)
         for verdict in self.verdicts.values():
             is_open = verdict.status.is_feasible and verdict.candidate.architecture in tried
             if verdict.candidate not in judged and not is_open:
@@ -149,15 +169,12 @@ class _Builder:
     def _winner(
         self, chosen: TargetSelection, artifact: Artifact, candidate: Candidate
     ) -> CandidateRow:
-        latency = self._latency(candidate)
-        if chosen.measurement is not None:
-            latency = chosen.measurement.percentile(self.percentile).value
         return CandidateRow(
             trial=self._number(chosen.trial_id),
             network=candidate.architecture.key,
             scheme=candidate.scheme,
             score=self._score(artifact),
-            latency_ms=latency,
+            latency_ms=self._latency(candidate),
             size_bytes=artifact.size_bytes,
             state=CandidateState.WINNER,
             status="",
@@ -168,33 +185,19 @@ class _Builder:
     def _reason(self, reason: Reason) -> CandidateRow:
         artifact = self.artifacts.get((reason.trial_id or "", reason.candidate.scheme))
         verdict = self.verdicts.get(reason.candidate)
-        latency = reason.latency_ms
+        latency = self._latency(reason.candidate)
         return CandidateRow(
             trial=self._number(reason.trial_id),
             network=reason.candidate.architecture.key,
             scheme=reason.candidate.scheme,
             score=reason.score if reason.score is not None else self._score(artifact),
-            latency_ms=latency if latency is not None else self._latency(reason.candidate),
+            latency_ms=reason.latency_ms if latency is None else latency,
             size_bytes=_size(artifact, verdict),
-            state=self._state(reason),
+            state=_state(reason, artifact),
             status="" if verdict is None else verdict.status.value,
             clause=reason.clause,
             text=reason.text,
         )
-
-    def _state(self, reason: Reason) -> CandidateState:
-        if reason.stage == "plan":
-            return CandidateState.UNTRAINED
-        if reason.stage == "quantization":
-            return CandidateState.REJECTED
-        if reason.stage == "training":
-            trial = self.trials.get(reason.trial_id or "")
-            if trial is None:
-                return CandidateState.UNTRAINED
-            failed = trial.status is TrialStatus.FAILED
-            return CandidateState.FAILED if failed else CandidateState.STOPPED
-        is_outscored = reason.clause.startswith("objective")
-        return CandidateState.OUTSCORED if is_outscored else CandidateState.MISSED
 
     def _undecided(
         self, trial: TrialResult, candidate: Candidate, artifact: Artifact
@@ -205,7 +208,9 @@ class _Builder:
         if artifact.rejected:
             state, clause, text = CandidateState.REJECTED, "quantization", artifact.rejected
         elif verdict is not None and not verdict.status.is_feasible:
-            state, clause, text = CandidateState.MISSED, self._clause(verdict), verdict.reason
+            is_slower = verdict.status is VerdictStatus.SLOWER_THAN_FLOAT
+            state = CandidateState.REJECTED if is_slower else CandidateState.MISSED
+            clause, text = self._clause(verdict), verdict.reason
         return CandidateRow(
             trial=trial.number,
             network=candidate.architecture.key,
@@ -268,7 +273,18 @@ def _size(artifact: Artifact | None, verdict: Verdict | None) -> int | None:
     return verdict.measurement.size_bytes
 
 
-def _unfinished(trial: TrialResult) -> CandidateRow:
+def _state(reason: Reason, artifact: Artifact | None) -> CandidateState:
+    """Return how a candidate ended; ``artifact`` is what its trial made for the scheme, if it did."""
+    if reason.stage == "plan" or reason.trial_id is None:
+        return CandidateState.UNTRAINED
+    if reason.stage == "quantization":
+        return CandidateState.FAILED if artifact is None else CandidateState.REJECTED
+    is_outscored = reason.clause.startswith("objective")
+    return CandidateState.OUTSCORED if is_outscored else CandidateState.MISSED
+
+
+def _ended(trial: TrialResult, clause: str, text: str) -> CandidateRow:
+    """Return the one row of a trial that made no file."""
     failed = trial.status is TrialStatus.FAILED
     return CandidateRow(
         trial=trial.number,
@@ -279,6 +295,6 @@ def _unfinished(trial: TrialResult) -> CandidateRow:
         size_bytes=None,
         state=CandidateState.FAILED if failed else CandidateState.STOPPED,
         status="",
-        clause="training",
-        text=trial.error or "Ended early: others were better at the same epoch.",
+        clause=clause,
+        text=text,
     )

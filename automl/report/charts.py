@@ -163,7 +163,7 @@ def _strip_chart(target: TargetView, index: int) -> Charts:
     spec = finish(_strip(name, rows, verdicts, target), height)
     description = f"{plural(len(rows), 'candidate')} measured, not trained, by latency."
     legend = tuple(LegendEntry(v, colour(i), "square") for i, v in enumerate(verdicts))
-    title = "Measured before training, and set aside"
+    title = "Measured, but not trained"
     chart = Chart(key, title, description, height, spec, (name,), legend)
     return Charts({key: chart}, {name: table})
 

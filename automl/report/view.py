@@ -189,7 +189,10 @@ def _headline(outcome: Outcome, targets: tuple[TargetView, ...]) -> str:
     fits = sum(target.outcome is Outcome.FITS for target in targets)
     if fits == len(targets):
         return f"Each of the {fits} targets has a model that meets every requirement."
-    return f"{fits} of {plural(len(targets), 'target')} have a model that meets every requirement."
+    verb = "has" if fits == 1 else "have"
+    return (
+        f"{fits} of {plural(len(targets), 'target')} {verb} a model that meets every requirement."
+    )
 
 
 def _target(record: RunRecord, target: Target, chosen: TargetSelection | None) -> TargetView:

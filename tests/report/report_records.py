@@ -376,17 +376,24 @@ def reasons(
         if not v.status.is_feasible
     ]
     for one in found:
+        feasible = [
+            v
+            for v in plan.values()
+            if v.candidate.architecture == one.architecture and v.status.is_feasible
+        ]
         if not one.artifacts:
-            text = one.error or "Others were better at the same epoch (3 of 8)."
-            candidate = Candidate(one.architecture, "float32")
-            rows.append(Reason(candidate, one.id, "training", "objective", text, None, None))
+            text = f"failed: {one.error}" if one.error else "stopped after epoch 3 of 8"
+            clause = "the trial finishes" if one.error else "search: early stopping"
+            rows += [
+                Reason(v.candidate, one.id, "training", clause, text, one.objective, _p95(v))
+                for v in feasible
+            ]
         for made in one.artifacts:
             candidate = Candidate(one.architecture, made.scheme)
-            if (one.id, made.scheme) == winner:
-                continue
-            score = made.scores.values["balanced_accuracy"]
             verdict = plan[candidate]
-            rows.append(_lost(candidate, one, made, score, verdict))
+            if (one.id, made.scheme) != winner and verdict in feasible:
+                score = made.scores.values["balanced_accuracy"]
+                rows.append(_lost(candidate, one, made, score, verdict))
     return tuple(rows)
 
 
@@ -395,11 +402,8 @@ def _lost(
 ) -> Reason:
     p95 = _p95(verdict)
     if made.rejected:
-        clause = "quantization.max_drop <= 0.01"
+        clause = "quantization.max_drop"
         return Reason(candidate, one.id, "quantization", clause, made.rejected, score, p95)
-    if not verdict.status.is_feasible:
-        clause = _clause(verdict.status)
-        return Reason(candidate, one.id, "selection", clause, verdict.reason, score, p95)
     text = f"Scores {score * 100:.1f} %; the winner scores 98.5 % within the same limits."
     return Reason(candidate, one.id, "selection", "objective", text, score, p95)
 

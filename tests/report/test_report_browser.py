@@ -65,7 +65,7 @@ def test_candidates_are_filtered_and_sorted(
     browser.evaluate(f"{{ {typed} i.dispatchEvent(new Event('input')); }}")
     assert browser.evaluate(f"{shown}.length") == 1
     assert browser.evaluate("document.querySelector('.controls output').textContent") == (
-        "1 of 29 shown"
+        "1 of 26 shown"
     )
     clear = "const i = document.querySelector('.controls input'); i.value = '';"
     browser.evaluate(f"{{ {clear} i.dispatchEvent(new Event('input')); }}")

@@ -94,7 +94,7 @@ def test_answer_before_the_first_trial_promises_nothing(runs: ModuleType) -> Non
 def test_two_targets_get_an_answer_each(runs: ModuleType) -> None:
     view = build_view(runs.two_targets())
     assert view.outcome is Outcome.PARTLY
-    assert view.headline == "1 of 2 targets have a model that meets every requirement."
+    assert view.headline == "1 of 2 targets has a model that meets every requirement."
     assert [target.outcome for target in view.targets] == [Outcome.FITS, Outcome.NOTHING]
     assert [target.percentile for target in view.targets] == ["p95", "p99"]
 
@@ -121,10 +121,37 @@ def test_states_of_candidates_follow_their_reasons(runs: ModuleType) -> None:
         CandidateState.OUTSCORED: 5,
         CandidateState.MISSED: 3,
         CandidateState.REJECTED: 1,
-        CandidateState.UNTRAINED: 16,
+        CandidateState.UNTRAINED: 13,
         CandidateState.STOPPED: 2,
         CandidateState.FAILED: 1,
     }
+
+
+def test_trial_that_made_no_file_is_one_row_and_no_point(runs: ModuleType) -> None:
+    rows = build_view(runs.passing()).targets[0].candidates
+    ended = [row for row in rows if row.trial in (4, 6, 8)]
+    assert sorted((row.trial, row.scheme, row.latency_ms) for row in ended) == [
+        (4, "", None),
+        (6, "", None),
+        (8, "", None),
+    ]
+    assert next(row.text for row in ended if row.trial == 6) == (
+        "failed: The loss is not a number after epoch 2."
+    )
+
+
+def test_latency_is_that_of_the_budget_s_percentile_where_it_was_measured(
+    runs: ModuleType,
+) -> None:
+    record = runs.passing()
+    chosen = record.selection.targets[0]
+    median = tuple(replace(reason, latency_ms=0.5) for reason in chosen.reasons)
+    chosen = replace(chosen, reasons=median)
+    rows = build_view(replace(record, selection=Selection((chosen,)))).targets[0].candidates
+    kept = [row for row in rows if row.trial == 2 and row.scheme == "int8-static"]
+    assert [row.latency_ms for row in kept] == [0.92]
+    unmeasured = [row.latency_ms for row in rows if row.network == "resnet50-full-224"]
+    assert unmeasured == [0.5, 0.5, 23.3]
 
 
 def test_candidates_without_a_selection_are_judged_by_the_plan(runs: ModuleType) -> None:
