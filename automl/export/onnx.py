@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automl.export.graph import save_model, tidy_model
+from automl.export.rewrite import use_global_pools
 
 if TYPE_CHECKING:
     from automl.export.deployed import Deployed
@@ -47,6 +48,7 @@ def export_onnx(
     if deployed.training:
         raise ValueError("A network is exported in evaluation mode; call deployed.eval() first.")
     model = _export(deployed, frame_size)
+    use_global_pools(model)
     tidy_model(model)
     save_model(model, path, metadata)
 

@@ -20,6 +20,7 @@ from automl.export.deployed import Deployed
 from automl.export.graph import graph_hash, is_network_node, read_metadata
 from automl.export.onnx import export_onnx
 from automl.export.parity import check_parity
+from automl.export.rewrite import use_global_pools
 from automl.export.untrained import vary_constants
 
 Build = Callable[..., Deployed]
@@ -95,6 +96,42 @@ def test_batch_normalisation_is_folded_into_convolutions(
     convolutions = sum(isinstance(m, torch.nn.Conv2d) for m in build().modules())
     assert operators["BatchNormalization"] == 0
     assert operators["Conv"] == convolutions
+
+
+def test_means_over_the_image_are_global_pools(
+    build: Build, entries: dict[str, str], noise: Noise, tmp_path: Path
+) -> None:
+    """Squeeze-and-excite blocks twice, and the pool before the classifier."""
+    deployed = build("test_efficientnet")
+    export_onnx(deployed, tmp_path / "model.onnx", frame_size=(32, 32), metadata=entries)
+    operators = _operators(tmp_path / "model.onnx")
+    assert (operators["GlobalAveragePool"], operators["ReduceMean"]) == (3, 0)
+    graph = onnx.load(str(tmp_path / "model.onnx")).graph
+    used = {name for node in graph.node for name in node.input}
+    assert {constant.name for constant in graph.initializer} <= used
+    assert check_parity(deployed, tmp_path / "model.onnx", noise(2, 32, 32)).max_difference < 1e-5
+
+
+def test_means_over_other_axes_stay(tmp_path: Path) -> None:
+    frame = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 3, 4, 4])
+    answer = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)
+    nodes = [
+        onnx.helper.make_node("ReduceMean", ["x", "channels"], ["a"]),
+        onnx.helper.make_node("ReduceMean", ["a", "image"], ["b"]),
+        onnx.helper.make_node("ReduceMean", ["x", "image"], ["c"], keepdims=0),
+        onnx.helper.make_node("ReduceMean", ["x", "image"], ["d"], keepdims=1),
+        onnx.helper.make_node("Sum", ["b", "c", "d"], ["y"]),
+    ]
+    constants = [
+        onnx.numpy_helper.from_array(np.array(axes, np.int64), name)
+        for name, axes in (("channels", [1]), ("image", [-1, -2]))
+    ]
+    graph = onnx.helper.make_graph(nodes, "g", [frame], [answer], constants)
+    model = onnx.helper.make_model(graph)
+    assert use_global_pools(model) == 1
+    assert [node.op_type for node in model.graph.node] == [
+        "ReduceMean", "ReduceMean", "ReduceMean", "GlobalAveragePool", "Sum",
+    ]  # fmt: skip
 
 
 def test_nodes_are_named_by_section_and_layer(
