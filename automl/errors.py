@@ -5,7 +5,7 @@
     ├── RunError                2  409   a run folder is missing, in use, damaged or of another data set
     ├── NotAttainableError      3  409   nothing fits the requirements, or a claim of a bundle does not hold
     └── DataError               4  422   the images or labels cannot be used
-    Interrupted               130        Ctrl-C
+    RunInterruptedError       130        Ctrl-C
 
 A message gives the rule, the value got, and the remedy:
 ``Unknown scheme 'int8_static'. Did you mean 'int8-static'?``
@@ -20,9 +20,9 @@ from typing import ClassVar
 __all__ = [
     "AutomlError",
     "DataError",
-    "Interrupted",
     "NotAttainableError",
     "RunError",
+    "RunInterruptedError",
     "SpecError",
     "did_you_mean",
 ]
@@ -63,7 +63,7 @@ class DataError(AutomlError):
     http_status: ClassVar[int] = 422
 
 
-class Interrupted(AutomlError):
+class RunInterruptedError(AutomlError):
     """The user stopped the run; everything finished is kept."""
 
     exit_code: ClassVar[int] = 130

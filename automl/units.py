@@ -7,7 +7,14 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["format_duration", "format_latency", "format_size", "parse_duration_s", "parse_size_bytes"]
+__all__ = [
+    "format_duration",
+    "format_latency",
+    "format_share",
+    "format_size",
+    "parse_duration_s",
+    "parse_size_bytes",
+]
 
 _SECONDS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {
@@ -60,6 +67,14 @@ def format_duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def format_share(share: float) -> str:
+    """Return a share in [0, 1] as a percentage with one decimal: ``97.8 %``; never rounded up to 100."""
+    percent = share * 100
+    if 99.95 <= percent < 100:
+        return "99.9 %"
+    return f"{percent:.1f} %" if percent != 100 else "100 %"
 
 
 def format_size(size_bytes: float) -> str:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import click
 
 from automl import __version__
-from automl.errors import AutomlError, Interrupted, did_you_mean
+from automl.errors import AutomlError, RunInterruptedError, did_you_mean
 
 __all__ = ["COMMANDS", "cli", "main"]
 
@@ -116,8 +116,8 @@ def main(args: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort, Interrupted) as error:
-        click.echo(f"Interrupted. {error}".rstrip(), err=True)
+    except (KeyboardInterrupt, click.Abort, RunInterruptedError) as error:
+        click.echo(f"RunInterruptedError. {error}".rstrip(), err=True)
         return _INTERRUPTED
     except AutomlError as error:
         _show_traceback(session)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from automl.errors import Interrupted, RunError
+from automl.errors import RunError, RunInterruptedError
 from automl.export.metadata import package_versions
 from automl.hardware.device import Device
 from automl.pipeline.compute import search_resources
@@ -78,7 +78,7 @@ def run(spec: Spec, *, observer: Observer | None = None) -> RunRecord:
     Raises:
         DataError: when the images cannot be used.
         SpecError: when the spec leaves nothing to try.
-        Interrupted: on Ctrl-C; everything finished is kept.
+        RunInterruptedError: on Ctrl-C; everything finished is kept.
     """
     folder = RunFolder(_free_folder(Path(spec.output), spec.name))
     with folder.lock():
@@ -98,15 +98,19 @@ def run(spec: Spec, *, observer: Observer | None = None) -> RunRecord:
 def resume(path: Path, *, observer: Observer | None = None) -> RunRecord:
     """Finish a run that was interrupted, keeping every finished trial.
 
+    A run that ended already is returned as it is.
+
     Raises:
         RunError: no run there, in use, or the data changed since it began.
-        Interrupted: on Ctrl-C.
+        RunInterruptedError: on Ctrl-C.
     """
     folder = RunFolder.existing(path)
     with folder.lock():
         state = folder.read_state()
         if state is None:
             raise RunError(f"'{path}/run.json' is missing or damaged; start the run again.")
+        if folder.read_selection() is not None:
+            return read_run(path)
         state = replace(state, resumed=state.resumed + 1)
         return _Run(folder.read_spec(), folder, state, observer or Silent()).go()
 
@@ -165,7 +169,7 @@ class _Run:
         except KeyboardInterrupt:
             self._save()
             self._folder.log("interrupted")
-            raise Interrupted(
+            raise RunInterruptedError(
                 f"Stopped. Everything finished is kept; go on with: automl resume {self._folder.path}"
             ) from None
 

@@ -45,7 +45,7 @@ from automl.search.selection import (
     losing_reasons,
     requirement_missed,
 )
-from automl.units import format_latency, format_size
+from automl.units import format_latency, format_share, format_size
 
 __all__ = ["Prover", "proof_seconds"]
 
@@ -55,6 +55,7 @@ PROOF_SECONDS = 20.0
 _MEASURED_TOGETHER = 3
 """The best and two runners-up take turns in one process, so that they are compared fairly."""
 _KEPT_PREDICTIONS = 48
+_WORDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
 _FIXED_SECONDS = 12.0
 """Starting processes, reading images, judging, the bundle and the report."""
 
@@ -319,8 +320,8 @@ def _claims(
         claims.append(
             Claim(
                 requirement=f"{requirement.key} {requirement.relation} {requirement.bound:g}",
-                asked=f"{requirement.relation} {requirement.bound:g}",
-                got="could not be computed" if value is None else f"{value:.4f}",
+                asked=f"{_WORDS[requirement.relation]} {format_share(requirement.bound)}",
+                got="could not be computed" if value is None else format_share(value),
                 how=tested,
                 holds=value is not None and requirement.is_met_by(value),
             )
@@ -330,7 +331,7 @@ def _claims(
             Claim(
                 requirement=f"objective {objective}",
                 asked="as high as possible",
-                got=f"{scores.values[objective]:.4f}",
+                got=format_share(scores.values[objective]),
                 how=tested,
                 holds=True,
             )

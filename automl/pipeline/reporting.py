@@ -12,13 +12,12 @@ from automl.storage import write_atomic
 
 __all__ = ["write_report"]
 
-_THUMBNAIL_SIDE = 128
 _JPEG_QUALITY = 80
 
 
 def write_report(record: RunRecord) -> Path:
     """Render a run into ``report.html`` of its folder and return the path."""
-    from automl.report.render import render_report
+    from automl.report import render_report
 
     path = RunFolder(Path(record.folder)).report
     write_atomic(path, render_report(record, images=_thumbnails(record)).encode())
@@ -26,13 +25,12 @@ def write_report(record: RunRecord) -> Path:
 
 
 def _thumbnails(record: RunRecord) -> dict[str, bytes]:
-    """Return JPEG bytes by relative path for every sample prediction whose image can still be read."""
-    if record.selection is None:
-        return {}
+    """Return JPEG bytes by relative path for the images that the report shows and that can be read."""
+    from automl.report import sample_paths
+
     root = Path(record.data.dataset.root)
-    paths = {p.path for target in record.selection.targets for p in target.predictions}
     pictures = {}
-    for path in sorted(paths):
+    for path in sample_paths(record):
         try:
             pictures[path] = _thumbnail((root / path).read_bytes())
         except (OSError, ImageError):
@@ -43,8 +41,10 @@ def _thumbnails(record: RunRecord) -> dict[str, bytes]:
 def _thumbnail(content: bytes) -> bytes:
     from PIL import Image
 
+    from automl.report import THUMBNAIL_SIDE
+
     image = Image.fromarray(decode_image(content))
-    image.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
+    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=_JPEG_QUALITY)
     return stream.getvalue()

@@ -185,15 +185,12 @@ def _searcher(
         sampler=sampler,
         points_to_evaluate=[dict(point) for point in first] or None,
     )
-    known = {architecture.key for architecture in study.architectures}
     for result in tried:
-        if result.architecture.key in known:
-            value = told_value(result)
-            searcher.add_evaluated_point(
-                assignment_parameters(result.architecture, result.recipe),
-                value,
-                error=value is None,
-            )
+        value = told_value(result)
+        parameters = assignment_parameters(result.architecture, result.recipe)
+        # Optuna refuses points outside the space: it may have changed since that trial ran.
+        with contextlib.suppress(ValueError):
+            searcher.add_evaluated_point(parameters, value, error=value is None)
     return searcher
 
 
@@ -263,8 +260,8 @@ def _callback(study: StudySpace, listener: TrialListener) -> Any:
                 listener.stopped(assignment(trial))
 
         def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-            error = trial.get_error()
-            listener.crashed(assignment(trial), str(error or "the trial's process ended"))
+            error = trial.get_error() or "its process ended (killed, or out of memory)"
+            listener.crashed(assignment(trial), str(error))
 
     return Listening()
 

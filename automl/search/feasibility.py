@@ -67,10 +67,10 @@ def explore(
         wave = tuple(
             a for a in waiting if not any(is_smaller(other, a, ranks) for other in waiting)
         )
-        if not may_go_on():
+        if wave and not may_go_on():
             verdicts.update((a, _not_examined(a, schemes, targets)) for a in waiting)
             break
-        for architecture, examined in examine(wave).items():
+        for architecture, examined in (examine(wave) if wave else {}).items():
             judged = tuple(
                 judge(Candidate(architecture, scheme), target, examined)
                 for target in targets

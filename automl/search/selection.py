@@ -138,10 +138,10 @@ def losing_reasons(
         if not verdict.status.is_feasible:
             reasons.append(_planning_reason(verdict, target))
         elif not own:
-            reasons.append(_untried_reason(verdict))
+            reasons.append(_untried_reason(verdict, target))
         else:
             reasons.extend(
-                _trial_reason(verdict, trial, winner, missed, objective)
+                _trial_reason(verdict, target, trial, winner, missed, objective)
                 for trial in own
                 if not _is_winner(trial, verdict.candidate, winner)
             )
@@ -184,7 +184,7 @@ def _limit_clause(verdict: Verdict, target: Target) -> str:
     return "limits of the target"
 
 
-def _untried_reason(verdict: Verdict) -> Reason:
+def _untried_reason(verdict: Verdict, target: Target) -> Reason:
     return Reason(
         candidate=verdict.candidate,
         trial_id=None,
@@ -192,19 +192,20 @@ def _untried_reason(verdict: Verdict) -> Reason:
         clause="search.time, search.trials",
         text="fits, but the search ended before it was this network's turn",
         score=None,
-        latency_ms=_p50(verdict.measurement),
+        latency_ms=_latency_ms(verdict.measurement, target),
     )
 
 
 def _trial_reason(
     verdict: Verdict,
+    target: Target,
     trial: TrialResult,
     winner: Contender | None,
     missed: Mapping[str, tuple[str, str]],
     objective: str,
 ) -> Reason:
     candidate = verdict.candidate
-    latency_ms = _p50(verdict.measurement)
+    latency_ms = _latency_ms(verdict.measurement, target)
     if trial.status is not TrialStatus.FINISHED:
         clause, text = _unfinished(trial)
         return Reason(candidate, trial.id, "training", clause, text, trial.objective, latency_ms)
@@ -228,22 +229,27 @@ def _trial_reason(
         return Reason(candidate, trial.id, "selection", clause, text, score, latency_ms)
     text = "no winner was chosen"
     if winner is not None:
-        text = _compared(score, latency_ms, winner)
+        text = _compared(score, verdict.measurement, winner)
     return Reason(
         candidate, trial.id, "selection", f"objective {objective}", text, score, latency_ms
     )
 
 
-def _compared(score: float, latency_ms: float | None, winner: Contender) -> str:
+def _compared(score: float, measured: Measurement | None, winner: Contender) -> str:
     if score < winner.score:
         return (
             f"scored {score:.4f} on the validation images, the winner {winner.score:.4f} "
             f"({winner.score - score:.4f} less)"
         )
     planned = winner.planned
-    if latency_ms is not None and planned is not None and latency_ms > planned.p50_ms.value:
+    if (
+        measured is not None
+        and planned is not None
+        and measured.p50_ms.value > planned.p50_ms.value
+    ):
         return (
-            f"scored the same ({score:.4f}) but is slower: p50 {format_latency(latency_ms)} against "
+            f"scored the same ({score:.4f}) but is slower: p50 "
+            f"{format_latency(measured.p50_ms.value)} against "
             f"{format_latency(planned.p50_ms.value)}"
         )
     return f"scored the same ({score:.4f}) as the winner, which was found first"
@@ -264,7 +270,3 @@ def _latency_ms(measured: Measurement | None, target: Target) -> float | None:
         return None
     percentile = target.latency[0].percentile if target.latency else "p50"
     return measured.percentile(percentile).value
-
-
-def _p50(measured: Measurement | None) -> float | None:
-    return measured.p50_ms.value if measured is not None else None

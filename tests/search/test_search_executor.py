@@ -1,0 +1,122 @@
+"""The search with a real local Ray: sessions of one process after another, past trials told again."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from record_makers import architecture, space, trial
+
+from automl.records import TrialStatus
+from automl.search.executor import Resources, StepReport, search
+from automl.search.study import Assignment, StudySpace, assignment_parameters
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's and pandas' own, on import and shutdown
+
+
+@pytest.fixture(autouse=True)
+def _importable_in_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Ray's processes import this file, whose classes they run."""
+    here = Path(__file__).resolve().parent
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(here), str(here.parent))))
+
+
+ARCHITECTURES = tuple(architecture(depth=d) for d in (1, 2, 3))
+
+
+@dataclass
+class CountingSession:
+    """Scores by depth; the third trial's process dies, as by the kernel when memory runs out."""
+
+    assignment: Assignment
+    dies_at: int
+    steps: int = 0
+
+    def step(self) -> StepReport:
+        self.steps += 1
+        if self.assignment.number == self.dies_at and self.steps == 2:
+            os.kill(os.getpid(), 9)
+        score = 0.1 * (self.assignment.architecture.depth or 0) + 0.01 * self.steps
+        return StepReport(score, min(self.steps, 3), self.steps > 3, "step")
+
+
+@dataclass(frozen=True)
+class Factory:
+    dies_at: int = 0
+
+    def __call__(self, assignment: Assignment) -> CountingSession:
+        return CountingSession(assignment, self.dies_at)
+
+
+@dataclass
+class Diary:
+    begun: list[Assignment] = field(default_factory=list)
+    finished: list[str] = field(default_factory=list)
+    ended_early: list[str] = field(default_factory=list)
+    died: list[str] = field(default_factory=list)
+
+    def started(self, assignment: Assignment) -> None:
+        self.begun.append(assignment)
+
+    def stepped(self, assignment: Assignment, report: StepReport) -> None:
+        if report.done:
+            self.finished.append(assignment.id)
+
+    def stopped(self, assignment: Assignment) -> None:
+        self.ended_early.append(assignment.id)
+
+    def crashed(self, assignment: Assignment, error: str) -> None:
+        self.died.append(assignment.id)
+
+
+def run_search(diary: Diary, **changes: object) -> None:
+    settings: dict[str, object] = {
+        "factory": Factory(),
+        "listener": diary,
+        "resources": Resources(1, 1, 0.0, None),
+        "seed": 0,
+        "first": [],
+        "tried": [],
+        "trials": 6,
+        "may_start": lambda: True,
+        "time_budget_s": 120.0,
+    }
+    search(
+        StudySpace(space(*ARCHITECTURES, epochs=(3, 4)), ARCHITECTURES), **{**settings, **changes}
+    )  # type: ignore[arg-type]  # a table
+
+
+def test_a_killed_trial_ends_alone_and_weak_ones_end_early() -> None:
+    diary = Diary()
+    study = StudySpace(space(*ARCHITECTURES), ARCHITECTURES)
+    recipe = trial(ARCHITECTURES[0]).recipe
+    first = [
+        {**assignment_parameters(a, recipe), "epochs": 3, "learning_rate": 1e-3}
+        for a in (ARCHITECTURES[2], ARCHITECTURES[0], ARCHITECTURES[1])
+    ]
+    assert study.architectures
+    run_search(diary, factory=Factory(dies_at=3), first=first)
+    assert [a.architecture.depth for a in diary.begun[:3]] == [3, 1, 2]
+    assert diary.finished[0] == "0001-net_a-d3-128"
+    assert diary.died == ["0003-net_a-d2-128"]
+    assert len(diary.begun) == 6
+    accounted = {*diary.finished, *diary.ended_early, *diary.died}
+    assert accounted == {a.id for a in diary.begun}
+
+
+def test_a_resumed_search_counts_past_trials_and_goes_on_with_their_numbers() -> None:
+    diary = Diary()
+    tried = [
+        trial(ARCHITECTURES[0], number=4, objective=0.4),
+        trial(ARCHITECTURES[1], number=5, status=TrialStatus.FAILED, error="NaN"),
+    ]
+    run_search(diary, tried=tried, trials=3)
+    assert [a.number for a in diary.begun] == [6]
+
+
+def test_no_trial_starts_when_none_may() -> None:
+    diary = Diary()
+    run_search(diary, may_start=lambda: False)
+    assert diary.begun == []
