@@ -1,11 +1,13 @@
 """Every error a user can cause, with the exit code and HTTP status it leads to.
 
-    AutomlError                 1  500   a defect, or a failure of the machine
-    ├── SpecError               2  422   the spec (or the command line) asks for something impossible
-    ├── RunError                2  409   a run folder is missing, in use, damaged or of another data set
-    ├── NotAttainableError      3  409   nothing fits the requirements, or a claim of a bundle does not hold
-    └── DataError               4  422   the images or labels cannot be used
-    RunInterruptedError       130        Ctrl-C
+    AutomlError                     1  500  a defect, or a failure of the machine
+    ├── SpecError                   2  422  the spec (or the command line) asks for the impossible
+    │   └── InvalidDocumentError    2  422  all that is wrong in one YAML file (automl.spec.problems)
+    ├── RunError                    2  409  a run folder is missing, in use, or of another data set
+    │   └── DamagedFileError        2  409  a state file is torn or altered (automl.storage)
+    ├── NotAttainableError          3  409  nothing fits, or a claim of a bundle does not hold
+    ├── DataError                   4  422  the images or labels cannot be used
+    └── RunInterruptedError       130  500  Ctrl-C; everything finished is kept
 
 A message gives the rule, the value got, and the remedy:
 ``Unknown scheme 'int8_static'. Did you mean 'int8-static'?``

@@ -117,7 +117,7 @@ def main(args: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort, RunInterruptedError) as error:
-        click.echo(f"RunInterruptedError. {error}".rstrip(), err=True)
+        click.echo(f"Interrupted. {error}".rstrip(), err=True)
         return _INTERRUPTED
     except AutomlError as error:
         _show_traceback(session)

@@ -12,7 +12,7 @@ import pytest
 import automl.cli
 from automl import __version__
 from automl.cli import COMMANDS, main
-from automl.errors import DataError, RunInterruptedError, NotAttainableError, RunError, SpecError
+from automl.errors import DataError, NotAttainableError, RunError, RunInterruptedError, SpecError
 
 HEAVY = (
     "{'torch', 'ray', 'timm', 'pandas', 'numpy', 'PIL', 'onnx', 'onnxruntime', 'optuna', 'rich'}"
@@ -115,8 +115,8 @@ def _command_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
         ("run", 2, "Error: gone.\n"),
         ("fit", 3, "Error: nothing fits.\n"),
         ("data", 4, "Error: no images.\n"),
-        ("stop", 130, "RunInterruptedError. All finished trials are kept.\n"),
-        ("key", 130, "RunInterruptedError.\n"),
+        ("stop", 130, "Interrupted. All finished trials are kept.\n"),
+        ("key", 130, "Interrupted.\n"),
     ],
 )
 def test_outcomes_have_their_exit_code_and_speak_on_stderr(
