@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from automl.errors import AutomlError
 from automl.export.graph import save_model, tidy_model
 from automl.export.rewrite import use_global_pools
 
@@ -22,7 +24,7 @@ OUTPUT_NAME = "probabilities"
 OPSET = 18
 """The first in which Resize is antialiased, and what torch's exporter writes unconverted."""
 
-_NOISY_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+_NOISY_LOGGERS = ("torch.onnx", "torch.export", "torch.fx", "onnxscript", "onnx_ir")
 
 
 def export_onnx(
@@ -44,6 +46,7 @@ def export_onnx(
 
     Raises:
         ValueError: when the module is in training mode.
+        AutomlError: when torch cannot export the network.
     """
     if deployed.training:
         raise ValueError("A network is exported in evaluation mode; call deployed.eval() first.")
@@ -61,19 +64,26 @@ def _export(deployed: Deployed, frame_size: tuple[int, int] | None) -> Any:
     height, width = frame_size or (side + 32, side + 16)
     example = torch.zeros((1, height, width, 3), dtype=torch.uint8, device=deployed.mean.device)
     free = {1: torch.export.Dim("height", min=1), 2: torch.export.Dim("width", min=1)}
-    with _quiet(), torch.inference_mode(False), torch.no_grad():
-        program = torch.onnx.export(
-            deployed,
-            (example,),
-            dynamo=True,
-            opset_version=OPSET,
-            external_data=False,
-            optimize=True,
-            verbose=False,
-            input_names=[INPUT_NAME],
-            output_names=[OUTPUT_NAME],
-            dynamic_shapes=None if frame_size else (free,),
-        )
+    try:
+        with _quiet(), torch.inference_mode(False), torch.no_grad():
+            program = torch.onnx.export(
+                deployed,
+                (example,),
+                dynamo=True,
+                opset_version=OPSET,
+                external_data=False,
+                optimize=True,
+                verbose=False,
+                input_names=[INPUT_NAME],
+                output_names=[OUTPUT_NAME],
+                dynamic_shapes=None if frame_size else (free,),
+            )
+    except torch.onnx.OnnxExporterError as error:
+        cause = str(error.__cause__ or error).strip().splitlines()[0]
+        raise AutomlError(
+            f"{type(deployed.network).__name__} cannot be exported to ONNX by torch "
+            f"{torch.__version__}: {cause}. Choose another backbone."
+        ) from error
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program although dynamo=True was asked.")
     return program.model_proto
@@ -86,8 +96,13 @@ def _quiet() -> Iterator[None]:
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
+            logger.setLevel(logging.CRITICAL)  # a failure is raised as well as logged
+        printed = io.StringIO()  # the whole graph, when it cannot be exported
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(printed),
+            contextlib.redirect_stderr(printed),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from automl.errors import AutomlError
 from automl.export.deployed import Deployed
 from automl.export.graph import graph_hash, is_network_node, read_metadata
 from automl.export.onnx import export_onnx
@@ -193,6 +194,27 @@ def test_export_refuses_a_network_in_training_mode(
     assert str(raised.value) == (
         "A network is exported in evaluation mode; call deployed.eval() first."
     )
+    assert not list(tmp_path.iterdir())
+
+
+class _Branches(torch.nn.Module):
+    """What torch cannot export: its path depends on the pixels."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels.mean((2, 3)) if pixels.sum() > 0 else pixels.amax((2, 3))
+
+
+def test_network_that_cannot_be_exported_is_named(
+    entries: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    deployed = Deployed(_Branches(), image_size=32, mean=(0.5,) * 3, std=(0.5,) * 3).eval()
+    with pytest.raises(AutomlError) as raised:
+        export_onnx(deployed, tmp_path / "model.onnx", frame_size=None, metadata=entries)
+    message = str(raised.value)
+    assert message.startswith(f"_Branches cannot be exported to ONNX by torch {torch.__version__}:")
+    assert message.endswith(". Choose another backbone.")
+    assert "\n" not in message
+    assert capfd.readouterr() == ("", "")
     assert not list(tmp_path.iterdir())
 
 
