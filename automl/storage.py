@@ -107,7 +107,7 @@ def read_record(path: Path, kind: type[_Record]) -> _Record:
         if envelope["kind"] != kind.__name__ or envelope["sha256"] != sha256_bytes(body.encode()):
             raise ValueError("checksum or kind differ")
         return load_record(kind, body)
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DamagedFileError(
             f"'{path}' is damaged and cannot be read as {kind.__name__} ({error}). "
             "Delete it: what it held will be made again."

@@ -5,6 +5,7 @@ Decimal prefixes (kB, MB, GB) are powers of 1000, binary ones (KiB, MiB, GiB) po
 
 from __future__ import annotations
 
+import math
 import re
 
 __all__ = [
@@ -46,20 +47,20 @@ def parse_size_bytes(text: str) -> int:
     Raises:
         ValueError: when there is no number, no unit, an unknown unit, or the value is zero.
     """
-    return round(_parse(text, _BYTES, "a size", "8MB or 300MiB"))
+    size_bytes = round(_parse(text, _BYTES, "a size", "8MB or 300MiB"))
+    if size_bytes == 0:
+        raise ValueError(f"a size must be more than zero; got '{text}'")
+    return size_bytes
 
 
 def format_latency(latency_ms: float) -> str:
     """Return milliseconds with three significant digits: ``0.123 ms``, ``4.56 ms``, ``123 ms``."""
-    if latency_ms >= 100:
-        return f"{latency_ms:,.0f} ms"
-    digits = 1 if latency_ms >= 10 else 2 if latency_ms >= 1 else 3
-    return f"{latency_ms:.{digits}f} ms"
+    return f"{latency_ms:,.{_decimals(latency_ms, at_most=3)}f} ms"
 
 
 def format_duration(seconds: float) -> str:
     """Return a duration for people: ``0.4 s``, ``42 s``, ``3 min 05 s``, ``2 h 10 min``."""
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:
@@ -81,11 +82,19 @@ def format_size(size_bytes: float) -> str:
     """Return a size with decimal prefixes: ``812 B``, ``45.3 kB``, ``3.41 MB``."""
     value = float(size_bytes)
     for unit in ("B", "kB", "MB", "GB"):
-        if abs(value) < 1000:
-            digits = 0 if unit == "B" or value >= 100 else 1 if value >= 10 else 2
+        if abs(value) < 999.5:
+            digits = 0 if unit == "B" else _decimals(value, at_most=2)
             return f"{value:.{digits}f} {unit}"
         value /= 1000
     return f"{value:.2f} TB"
+
+
+def _decimals(value: float, *, at_most: int) -> int:
+    """Return the decimals that show three digits; 9.996 has one, because it is shown as 10.0."""
+    for decimals, limit in ((3, 0.9995), (2, 9.995), (1, 99.95)):
+        if abs(value) < limit:
+            return min(decimals, at_most)
+    return 0
 
 
 def _parse(text: str, factors: dict[str, float] | dict[str, int], what: str, example: str) -> float:
@@ -99,4 +108,6 @@ def _parse(text: str, factors: dict[str, float] | dict[str, int], what: str, exa
     value = float(number) * factor
     if value <= 0:
         raise ValueError(f"{what} must be more than zero; got '{text}'")
+    if not math.isfinite(value):
+        raise ValueError(f"{what} must be finite; got a number of {len(number)} digits")
     return value
