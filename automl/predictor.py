@@ -133,6 +133,11 @@ class Model:
             str(file), options, providers=["CPUExecutionProvider"]
         )
         metadata = self.session.get_modelmeta().custom_metadata_map
+        if "automl.classes" not in metadata:
+            raise ValueError(
+                f"'{file}' does not name its classes ('automl.classes' in its metadata is missing), "
+                "so it was not made by automl. Give the model.onnx of a bundle."
+            )
         self.labels: tuple[str, ...] = tuple(json.loads(metadata["automl.classes"]))
         model_input = self.session.get_inputs()[0]
         self._input = model_input.name

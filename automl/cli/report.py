@@ -13,7 +13,7 @@ __all__ = ["report"]
 @click.argument("run", type=click.Path(path_type=Path))
 def report(run: Path) -> None:
     """Write report.html of RUN (its folder) again, also of a run that is not finished; print its path."""
-    from automl.pipeline.engine import read_run
+    from automl.pipeline.history import read_run
     from automl.pipeline.reporting import write_report
 
     click.echo(str(write_report(read_run(run))))

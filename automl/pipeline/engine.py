@@ -18,6 +18,7 @@ from automl.hardware.device import Device
 from automl.pipeline.compute import search_resources
 from automl.pipeline.delivery import deliver
 from automl.pipeline.folder import RunFolder, RunState
+from automl.pipeline.history import first_deployable_s, make_record, read_run
 from automl.pipeline.listener import Listener
 from automl.pipeline.observer import Observer, Silent
 from automl.pipeline.planning import make_plan, open_device, prepare_data, read_space
@@ -29,16 +30,14 @@ from automl.records import (
     Plan,
     PreparedData,
     RunRecord,
-    Selection,
     Spec,
     StageTime,
-    TrialResult,
     TrialStatus,
 )
 from automl.search.executor import search
 from automl.search.study import StudySpace, first_points
 
-__all__ = ["plan_only", "read_run", "resume", "run"]
+__all__ = ["plan_only", "resume", "run"]
 
 _PLANNING_SHARE = 0.5
 """Planning may use at most this share of search.time; the rest trains."""
@@ -115,21 +114,6 @@ def resume(path: Path, *, observer: Observer | None = None) -> RunRecord:
         return _Run(folder.read_spec(), folder, state, observer or Silent()).go()
 
 
-def read_run(path: Path) -> RunRecord:
-    """Return what a run folder holds, of a finished run or one under way.
-
-    Raises:
-        RunError: when there is no run, or it has not come as far as a plan.
-    """
-    folder = RunFolder.existing(path)
-    data, plan, state = folder.read_data(), folder.read_plan(), folder.read_state()
-    if data is None or plan is None or state is None:
-        raise RunError(f"'{path}' has no plan yet. Go on with: automl resume {path}")
-    return _record(
-        folder, folder.read_spec(), data, plan, folder.read_trials(), folder.read_selection(), state
-    )
-
-
 @dataclass
 class _Clock:
     """How long the run has gone on, over all its parts, and when it must end. Monotonic."""
@@ -184,7 +168,7 @@ class _Run:
             with self._stage("search"):
                 self._search(plan, data, device)
         trials = folder.read_trials()
-        self._state = replace(self._state, first_deployable_s=_first_deployable(trials))
+        self._state = replace(self._state, first_deployable_s=first_deployable_s(trials))
         with self._stage("proof"):
             prover = Prover(
                 spec,
@@ -202,9 +186,9 @@ class _Run:
             folder.write_selection(selection)
         with self._stage("report"):
             self._observer.stage("report")
-            record = _record(folder, spec, data, plan, trials, selection, self._state)
+            record = make_record(folder, spec, data, plan, trials, selection, self._state)
             write_report(record)
-        record = _record(folder, spec, data, plan, trials, selection, self._state)
+        record = make_record(folder, spec, data, plan, trials, selection, self._state)
         folder.log("end", seconds=round(self._clock.elapsed_s, 1))
         return record
 
@@ -313,45 +297,6 @@ def _may_start(folder: RunFolder, ends: float) -> Callable[[], bool]:
         return ends - time.monotonic() > 0.8 * expected
 
     return check
-
-
-def _first_deployable(trials: tuple[TrialResult, ...]) -> float | None:
-    times = [t.finished_after_s for t in trials if any(a.rejected is None for a in t.artifacts)]
-    return min(times, default=None)
-
-
-def _record(
-    folder: RunFolder,
-    spec: Spec,
-    data: PreparedData,
-    plan: Plan,
-    trials: tuple[TrialResult, ...],
-    selection: Selection | None,
-    state: RunState,
-) -> RunRecord:
-    return RunRecord(
-        name=folder.path.name,
-        folder=str(folder.path),
-        spec=spec,
-        data=data,
-        plan=plan,
-        trials=trials,
-        selection=selection,
-        stages=_summed(state.stages),
-        first_deployable_s=state.first_deployable_s,
-        seconds=state.elapsed_s,
-        versions=state.versions,
-        started_at=state.started_at,
-        resumed=state.resumed,
-    )
-
-
-def _summed(stages: tuple[StageTime, ...]) -> tuple[StageTime, ...]:
-    """Add up the parts of a stage that a resumed run went through more than once."""
-    total: dict[str, float] = {}
-    for stage in stages:
-        total[stage.stage] = total.get(stage.stage, 0.0) + stage.seconds
-    return tuple(StageTime(name, round(seconds, 3)) for name, seconds in total.items())
 
 
 def _changed(before: PreparedData, after: PreparedData) -> str:

@@ -12,18 +12,16 @@ from pathlib import Path
 
 from automl.errors import AutomlError
 from automl.hardware.device import Device, MeasureRequest
+from automl.pipeline.claims import state_claims
 from automl.pipeline.folder import RunFolder
 from automl.pipeline.jobs import EvaluateJob, Evaluation, evaluate_artifact
 from automl.pipeline.observer import Observer
 from automl.pipeline.workers import WorkerPool
 from automl.records import (
-    Claim,
     Dataset,
     Measurement,
     Plan,
     Prediction,
-    Requirement,
-    Scores,
     Selection,
     Spec,
     Split,
@@ -31,7 +29,6 @@ from automl.records import (
     TargetSelection,
     TrialResult,
 )
-from automl.search.feasibility import budget_clause
 from automl.search.relaxation import (
     Shortfall,
     limits_shortfall,
@@ -45,7 +42,6 @@ from automl.search.selection import (
     losing_reasons,
     requirement_missed,
 )
-from automl.units import format_latency, format_share, format_size
 
 __all__ = ["Prover", "proof_seconds"]
 
@@ -55,7 +51,6 @@ PROOF_SECONDS = 20.0
 _MEASURED_TOGETHER = 3
 """The best and two runners-up take turns in one process, so that they are compared fairly."""
 _KEPT_PREDICTIONS = 48
-_WORDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
 _FIXED_SECONDS = 12.0
 """Starting processes, reading images, judging, the bundle and the report."""
 
@@ -162,7 +157,9 @@ class Prover:
             candidate=winner.candidate,
             measurement=measured,
             test_scores=evaluation.scores,
-            claims=_claims(target, measured, spec.requirements, evaluation.scores, spec.objective),
+            claims=state_claims(
+                target, measured, spec.requirements, evaluation.scores, spec.objective
+            ),
             reasons=reasons,
             runners_up=runners_up,
             predictions=_telling(evaluation.predictions),
@@ -266,77 +263,6 @@ def _nothing_trained(trials: Sequence[TrialResult]) -> Shortfall:
         "search.time",
         "a longer search.time, or 'automl resume' with the time that is left",
     )
-
-
-def _claims(
-    target: Target,
-    measured: Measurement,
-    requirements: Sequence[Requirement],
-    scores: Scores,
-    objective: str,
-) -> tuple[Claim, ...]:
-    """Return one row for each thing that the spec asked, and for the objective."""
-    claims = []
-    how = (
-        f"measured on {measured.host.device} ({measured.host.cpu}), {measured.threads} "
-        f"thread{'s' if measured.threads != 1 else ''}, {measured.runs:,} runs in a fresh process, "
-        f"scope {measured.scope.value}"
-    )
-    for budget in target.latency:
-        interval = measured.percentile(budget.percentile)
-        claims.append(
-            Claim(
-                requirement=budget_clause(budget),
-                asked=f"at most {budget.limit_ms:g} ms",
-                got=f"{format_latency(interval.value)} (95 % interval {format_latency(interval.low)} "
-                f"to {format_latency(interval.high)})",
-                how=how,
-                holds=interval.high <= budget.limit_ms,
-            )
-        )
-    if target.size_bytes is not None:
-        claims.append(
-            Claim(
-                requirement=f"size <= {format_size(target.size_bytes)}",
-                asked=f"at most {format_size(target.size_bytes)}",
-                got=format_size(measured.size_bytes),
-                how="the delivered file",
-                holds=measured.size_bytes <= target.size_bytes,
-            )
-        )
-    if target.memory_bytes is not None and measured.memory_bytes is not None:
-        claims.append(
-            Claim(
-                requirement=f"memory <= {format_size(target.memory_bytes)}",
-                asked=f"at most {format_size(target.memory_bytes)}",
-                got=format_size(measured.memory_bytes),
-                how="peak of a fresh process that loads and runs the file, less the bare interpreter",
-                holds=measured.memory_bytes <= target.memory_bytes,
-            )
-        )
-    tested = f"{scores.samples:,} test images, by the delivered file"
-    for requirement in requirements:
-        value = scores.values.get(requirement.key)
-        claims.append(
-            Claim(
-                requirement=f"{requirement.key} {requirement.relation} {requirement.bound:g}",
-                asked=f"{_WORDS[requirement.relation]} {format_share(requirement.bound)}",
-                got="could not be computed" if value is None else format_share(value),
-                how=tested,
-                holds=value is not None and requirement.is_met_by(value),
-            )
-        )
-    if all(requirement.key != objective for requirement in requirements):
-        claims.append(
-            Claim(
-                requirement=f"objective {objective}",
-                asked="as high as possible",
-                got=format_share(scores.values[objective]),
-                how=tested,
-                holds=True,
-            )
-        )
-    return tuple(claims)
 
 
 def _telling(predictions: Sequence[Prediction]) -> tuple[Prediction, ...]:

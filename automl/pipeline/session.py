@@ -6,20 +6,19 @@ is the result of this trial and of no other: it is recorded with its error and t
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from automl import registry
+from automl.pipeline.artifacts import ArtifactMaker
 from automl.pipeline.folder import RunFolder
+from automl.pipeline.images import open_data
 from automl.records import (
     Artifact,
-    Parity,
-    Scores,
     Spec,
     Split,
     TrialResult,
@@ -27,23 +26,13 @@ from automl.records import (
 )
 from automl.search.executor import StepReport
 from automl.search.study import Assignment
-from automl.storage import sha256_file
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from automl.data.frames import FrameStore
-    from automl.export.deployed import Deployed
     from automl.models.backbones import Network
-    from automl.records import Dataset
     from automl.training.loop import Trainer
 
 __all__ = ["Session", "SessionFactory"]
 
-_PARITY_IMAGES = 32
-_SCORED_IMAGES = 2_000
-"""Validation images that choose a calibration method; the artifact itself is scored on all."""
 _FINISH_SECONDS = 12.0
 """First guess of what export, quantization and scoring take; after a trial, its own time is used."""
 
@@ -133,7 +122,7 @@ class Session:
         torch.set_num_threads(factory.threads)
         seed = factory.spec.search.seed * 10_000 + assignment.number
         torch.manual_seed(seed)
-        dataset, store = _open_data(factory.folder)
+        dataset, store = open_data(factory.folder)
         task = registry.load("task", factory.spec.task)()
         architecture, recipe = assignment.architecture, assignment.recipe
         network = task.build(
@@ -172,7 +161,11 @@ class Session:
 
     def _finish(self) -> StepReport:
         started = time.monotonic()
-        artifacts = self._export()
+        assert self._network is not None
+        made = ArtifactMaker(
+            self._factory, self._assignment, self._network, timed=self._timed, ends=self._ends
+        ).make()
+        artifacts = made.artifacts
         scores = [
             a.scores.values[self._factory.spec.objective]
             for a in artifacts
@@ -180,137 +173,13 @@ class Session:
         ]
         objective = max(scores, default=0.0)
         _note_finish_seconds(self._factory.folder, time.monotonic() - started)
-        self._folder.write_trial(
-            self._result(TrialStatus.FINISHED, artifacts, objective, error=None)
-        )
+        result = self._result(TrialStatus.FINISHED, artifacts, objective, error=None)
+        self._folder.write_trial(replace(result, skipped=made.skipped))
         return StepReport(objective, self._epochs_done, True, f"artifact scores {objective:.4f}")
 
     @property
     def _feasible(self) -> tuple[str, ...]:
         return self._factory.schemes[self._assignment.architecture.key]
-
-    def _export(self) -> tuple[Artifact, ...]:
-        """Export float32, then each feasible scheme from it; every file is scored by itself."""
-        from automl.export.metadata import metadata
-        from automl.export.onnx import export_onnx
-        from automl.training.checkpoint import save_weights
-
-        network = self._network
-        assert network is not None
-        spec, assignment = self._factory.spec, self._assignment
-        folder = self._folder.trial(assignment.id)
-        dataset, _ = _open_data(self._factory.folder)
-        save_weights(network.module, folder / "weights.safetensors")
-        with self._timed("export"):
-            deployed = self._deployed(network)
-            plain = folder / "float32.onnx"
-            export_onnx(
-                deployed,
-                plain,
-                frame_size=dataset.frame_size,
-                metadata=metadata(
-                    classes=dataset.classes,
-                    mean=network.mean,
-                    std=network.std,
-                    image_size=assignment.architecture.image_size,
-                    task=spec.task,
-                    spec_sha256=spec.sha256,
-                    architecture=assignment.architecture.key,
-                ),
-            )
-        artifacts = [self._artifact("float32", plain, deployed, None, {}, None)]
-        for scheme in self._feasible:
-            if scheme != "float32":
-                artifacts.extend(self._quantize(scheme, plain, deployed, artifacts[0]))
-        return tuple(artifacts)
-
-    def _deployed(self, network: Network) -> Deployed:
-        from automl.export.deployed import Deployed
-        from automl.models.backbones import inference_form
-
-        task = registry.load("task", self._factory.spec.task)()
-        return Deployed(
-            inference_form(network.module.cpu()),
-            image_size=self._assignment.architecture.image_size,
-            mean=network.mean,
-            std=network.std,
-            postprocess=task.postprocess(),
-        ).eval()
-
-    def _quantize(
-        self, name: str, plain: Path, deployed: Deployed, reference: Artifact
-    ) -> Iterator[Artifact]:
-        """Yield the artifact of a scheme; nothing when the scheme has no use for this network."""
-        from automl.export.schemes.base import QuantizationContext
-
-        spec = self._factory.spec
-        context = QuantizationContext(
-            calibration=_frames(
-                self._factory.folder, Split.TRAIN, spec.quantization.calibration_images
-            ),
-            score=self._objective_of,
-            float_score=reference.scores.values[spec.objective],
-            max_drop=spec.quantization.max_drop,
-            instruction_sets=self._factory.instruction_sets,
-            deadline=lambda: time.monotonic() > self._ends,
-        )
-        path = plain.with_name(f"{name}.onnx")
-        with self._timed("quantize"):
-            outcome = registry.load("scheme", name)().apply(plain, path, context)
-        if path.exists():
-            yield self._artifact(name, path, deployed, reference, outcome.details, outcome.rejected)
-
-    def _objective_of(self, path: Path) -> float:
-        return self._score(path, _SCORED_IMAGES).values[self._factory.spec.objective]
-
-    def _score(self, path: Path, at_most: int | None) -> Scores:
-        from automl.export.evaluate import run_artifact
-
-        dataset, store = _open_data(self._factory.folder)
-        indices = _spread(dataset.indices(Split.VAL), at_most)
-        outputs = run_artifact(
-            path, (store.frame(i) for i in indices), threads=self._factory.threads
-        )
-        task = registry.load("task", self._factory.spec.task)()
-        scores: Scores = task.score(outputs, store.labels[list(indices)], classes=dataset.classes)
-        return scores
-
-    def _artifact(
-        self,
-        scheme: str,
-        path: Path,
-        deployed: Deployed,
-        reference: Artifact | None,
-        details: dict[str, str],
-        rejected: str | None,
-    ) -> Artifact:
-        from automl.export.parity import check_parity
-
-        spec = self._factory.spec
-        with self._timed("evaluate"):
-            scores = self._score(path, None)
-            parity: Parity = check_parity(
-                deployed, path, _frames(self._factory.folder, Split.VAL, _PARITY_IMAGES)
-            )
-        drop = 0.0
-        if reference is not None:
-            drop = reference.scores.values[spec.objective] - scores.values[spec.objective]
-            if rejected is None and drop > spec.quantization.max_drop:
-                rejected = (
-                    f"quantization.max_drop {spec.quantization.max_drop:g}: "
-                    f"{spec.objective} fell by {drop:.4f} against float32"
-                )
-        return Artifact(
-            scheme=scheme,
-            path=str(path.relative_to(self._folder.path)),
-            sha256=sha256_file(path),
-            size_bytes=path.stat().st_size,
-            scores=scores,
-            parity=parity,
-            drop=drop,
-            rejected=rejected,
-            details=details,
-        )
 
     def _result(
         self,
@@ -343,30 +212,6 @@ class Session:
             yield
         finally:
             self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - started
-
-
-@functools.lru_cache(maxsize=1)
-def _open_data(folder: str) -> tuple[Dataset, FrameStore]:
-    """Open the run's images once a process: trials follow each other in the same one."""
-    from automl.data.frames import FrameStore
-    from automl.errors import RunError
-
-    data = RunFolder(Path(folder)).read_data()
-    if data is None:
-        raise RunError(f"'{folder}/data.json' is missing or damaged; start the run again.")
-    return data.dataset, FrameStore(data.dataset)
-
-
-def _frames(folder: str, split: Split, count: int) -> list[NDArray[np.uint8]]:
-    dataset, store = _open_data(folder)
-    return [store.frame(i) for i in _spread(dataset.indices(split), count)]
-
-
-def _spread(indices: tuple[int, ...], count: int | None) -> tuple[int, ...]:
-    """Return at most ``count`` of some positions, evenly spread, so that every class takes part."""
-    if count is None or len(indices) <= count:
-        return indices
-    return tuple(indices[i * len(indices) // count] for i in range(count))
 
 
 _finish_times: dict[str, float] = {}

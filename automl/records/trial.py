@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from automl.records.candidates import Architecture, Recipe
@@ -91,3 +91,5 @@ class TrialResult:
     """Wall time by stage: ``setup``, ``train``, ``validate``, ``export``, ``quantize``, ``evaluate``."""
     finished_after_s: float
     """Seconds since the run began."""
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Feasible schemes of which there is no file, and why, a sentence each."""

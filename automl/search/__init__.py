@@ -1,1 +1,1 @@
-"""."""
+"""The search: feasibility before training, trials by Ray Tune and Optuna, selection at the end."""

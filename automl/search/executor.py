@@ -279,6 +279,9 @@ def _ray(resources: Resources) -> Iterator[None]:
         "TUNE_MAX_PENDING_TRIALS_PG": str(resources.concurrent),
         "TUNE_GLOBAL_CHECKPOINT_S": "3600",
         "TUNE_DISABLE_SIGINT_HANDLER": "1",
+        # Threads that wait must not spin: with anything else on the machine, two spinning threads
+        # trained four times slower than two that sleep (0.59 s a step against 2.69 s).
+        "OMP_WAIT_POLICY": "PASSIVE",
     }
     for name, value in settings.items():
         os.environ.setdefault(name, value)

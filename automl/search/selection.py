@@ -211,7 +211,7 @@ def _trial_reason(
         return Reason(candidate, trial.id, "training", clause, text, trial.objective, latency_ms)
     artifact = next((a for a in trial.artifacts if a.scheme == candidate.scheme), None)
     if artifact is None:
-        text = "its file could not be made in this trial"
+        text = trial.skipped.get(candidate.scheme, "its file was not made in this trial")
         return Reason(candidate, trial.id, "quantization", candidate.scheme, text, None, latency_ms)
     score = artifact.scores.values[objective]
     if artifact.rejected is not None:

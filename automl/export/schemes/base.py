@@ -54,6 +54,8 @@ class Scheme(Protocol):
     """One sentence in plain words, for the report."""
     plannable: bool
     """False when the latency is known only after training."""
+    repairs: str | None
+    """A scheme whose loss this one repairs: it is made only when that one's file was rejected."""
 
     def apply(self, float_model: Path, output: Path, context: QuantizationContext) -> SchemeOutcome:
         """Write ``output``, the quantized form of ``float_model``, atomically."""

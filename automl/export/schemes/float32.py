@@ -16,6 +16,7 @@ class Float32Scheme:
     name = "float32"
     explanation = "Every number is kept with 32 bits, exactly as the network was trained."
     plannable = True
+    repairs: str | None = None
 
     def apply(self, float_model: Path, output: Path, context: QuantizationContext) -> SchemeOutcome:
         """Copy the file; its metadata says ``float32`` already."""

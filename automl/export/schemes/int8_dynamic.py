@@ -36,6 +36,7 @@ class Int8DynamicScheme:
         "running; convolutions stay as they are, so this pays for transformers only."
     )
     plannable = True
+    repairs: str | None = None
 
     def apply(self, float_model: Path, output: Path, context: QuantizationContext) -> SchemeOutcome:
         """Quantize the matrix products; rejected when they hold few of the network's weights."""

@@ -35,6 +35,7 @@ class Int8MixedScheme:
         "precision, so that the answers stay within the allowed loss."
     )
     plannable = False
+    repairs: str | None = "int8-static"
 
     def apply(self, float_model: Path, output: Path, context: QuantizationContext) -> SchemeOutcome:
         """Start from int8-static and keep 1, 2, 4, … layers float until it is good enough.

@@ -39,6 +39,7 @@ class Int8StaticScheme:
         "training images: about a quarter of the size, and on many processors much faster."
     )
     plannable = True
+    repairs: str | None = None
 
     def apply(self, float_model: Path, output: Path, context: QuantizationContext) -> SchemeOutcome:
         """Quantize with each calibration worth trying and keep the best by validation score."""

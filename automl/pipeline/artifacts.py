@@ -1,0 +1,213 @@
+"""From one trained network to the files that may be delivered: export once, quantize many.
+
+Every file is scored by itself on the validation images and compared with the PyTorch network. A scheme
+that fails or has no use for this network costs that file only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from automl import registry
+from automl.pipeline.folder import RunFolder
+from automl.pipeline.images import open_data, some_frames, spread
+from automl.records import Artifact, Parity, Scores, Split
+from automl.search.study import Assignment
+from automl.storage import sha256_file
+
+if TYPE_CHECKING:
+    from automl.export.deployed import Deployed
+    from automl.models.backbones import Network
+    from automl.pipeline.session import SessionFactory
+
+__all__ = ["ArtifactMaker", "Made"]
+
+_PARITY_IMAGES = 32
+_SCORED_IMAGES = 2_000
+"""Validation images that choose a calibration method; the artifact itself is scored on all."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """The files of one trial, and why there are no others."""
+
+    artifacts: tuple[Artifact, ...]
+    skipped: dict[str, str]
+
+
+class ArtifactMaker:
+    """Makes the files of one trial.
+
+    Args:
+        timed: a context that adds the time spent in it to a stage.
+        ends: monotonic time after which no further scheme is begun.
+    """
+
+    def __init__(
+        self,
+        factory: SessionFactory,
+        assignment: Assignment,
+        network: Network,
+        *,
+        timed: Callable[[str], AbstractContextManager[None]],
+        ends: float,
+    ) -> None:
+        self._factory = factory
+        self._spec = factory.spec
+        self._architecture = assignment.architecture
+        self._run = RunFolder(Path(factory.folder))
+        self._folder = self._run.trial(assignment.id)
+        self._network = network
+        self._timed = timed
+        self._ends = ends
+        self._task = registry.load("task", factory.spec.task)()
+
+    def make(self) -> Made:
+        """Export float32, then make each feasible scheme from it."""
+        from automl.training.checkpoint import save_weights
+
+        save_weights(self._network.module, self._folder / "weights.safetensors")
+        with self._timed("export"):
+            deployed = self._deployed()
+            plain = self._export(deployed)
+        reference = self._artifact("float32", plain, deployed)
+        made = {"float32": reference}
+        skipped: dict[str, str] = {}
+        for name in self._factory.schemes[self._architecture.key]:
+            if name == "float32":
+                continue
+            reason = self._needless(name, made)
+            if reason is not None:
+                skipped[name] = reason
+                continue
+            try:
+                made[name] = self._quantize(name, plain, deployed, reference)
+            except Exception as error:  # noqa: BLE001 - recorded; the other files are still good
+                skipped[name] = f"could not be made ({type(error).__name__}: {error})"
+        return Made(tuple(made.values()), skipped)
+
+    def _needless(self, name: str, made: dict[str, Artifact]) -> str | None:
+        repaired = registry.load("scheme", name).repairs
+        if repaired in made and made[repaired].rejected is None:
+            limit = self._spec.quantization.max_drop
+            return f"not needed: {repaired} loses no more than quantization.max_drop {limit:g}"
+        if time.monotonic() > self._ends:
+            return "search.time was used up before it could be made"
+        return None
+
+    def _deployed(self) -> Deployed:
+        from automl.export.deployed import Deployed
+        from automl.models.backbones import inference_form
+
+        return Deployed(
+            inference_form(self._network.module.cpu()),
+            image_size=self._architecture.image_size,
+            mean=self._network.mean,
+            std=self._network.std,
+            postprocess=self._task.postprocess(),
+        ).eval()
+
+    def _export(self, deployed: Deployed) -> Path:
+        from automl.export.metadata import metadata
+        from automl.export.onnx import export_onnx
+
+        dataset, _ = open_data(self._factory.folder)
+        path = self._folder / "float32.onnx"
+        export_onnx(
+            deployed,
+            path,
+            frame_size=dataset.frame_size,
+            metadata=metadata(
+                classes=dataset.classes,
+                mean=self._network.mean,
+                std=self._network.std,
+                image_size=self._architecture.image_size,
+                task=self._spec.task,
+                spec_sha256=self._spec.sha256,
+                architecture=self._architecture.key,
+            ),
+        )
+        return path
+
+    def _quantize(
+        self, name: str, plain: Path, deployed: Deployed, reference: Artifact
+    ) -> Artifact:
+        from automl.export.schemes.base import QuantizationContext
+
+        folder, quantization = self._factory.folder, self._spec.quantization
+        context = QuantizationContext(
+            calibration=some_frames(folder, Split.TRAIN, quantization.calibration_images),
+            score=self._objective,
+            float_score=self._reference_objective(plain, reference),
+            max_drop=quantization.max_drop,
+            instruction_sets=self._factory.instruction_sets,
+            deadline=lambda: time.monotonic() > self._ends,
+        )
+        path = plain.with_name(f"{name}.onnx")
+        with self._timed("quantize"):
+            outcome = registry.load("scheme", name)().apply(plain, path, context)
+        return self._artifact(
+            name,
+            path,
+            deployed,
+            reference=reference,
+            details=outcome.details,
+            rejected=outcome.rejected,
+        )
+
+    def _objective(self, path: Path) -> float:
+        return self._score(path, _SCORED_IMAGES).values[self._spec.objective]
+
+    def _reference_objective(self, plain: Path, reference: Artifact) -> float:
+        """Return float32's objective on the same images that the schemes are scored on."""
+        if reference.scores.samples <= _SCORED_IMAGES:
+            return reference.scores.values[self._spec.objective]
+        return self._objective(plain)
+
+    def _score(self, path: Path, at_most: int | None) -> Scores:
+        from automl.export.evaluate import run_artifact
+
+        dataset, store = open_data(self._factory.folder)
+        indices = spread(dataset.indices(Split.VAL), at_most)
+        outputs = run_artifact(
+            path, (store.frame(i) for i in indices), threads=self._factory.threads
+        )
+        scores: Scores = self._task.score(
+            outputs, store.labels[list(indices)], classes=dataset.classes
+        )
+        return scores
+
+    def _artifact(
+        self,
+        scheme: str,
+        path: Path,
+        deployed: Deployed,
+        *,
+        reference: Artifact | None = None,
+        details: dict[str, str] | None = None,
+        rejected: str | None = None,
+    ) -> Artifact:
+        from automl.export.parity import check_parity
+
+        objective = self._spec.objective
+        with self._timed("evaluate"):
+            scores = self._score(path, None)
+            frames = some_frames(self._factory.folder, Split.VAL, _PARITY_IMAGES)
+            parity: Parity = check_parity(deployed, path, frames)
+        float_score = reference.scores.values[objective] if reference is not None else None
+        return Artifact(
+            scheme=scheme,
+            path=str(path.relative_to(self._run.path)),
+            sha256=sha256_file(path),
+            size_bytes=path.stat().st_size,
+            scores=scores,
+            parity=parity,
+            drop=0.0 if float_score is None else float_score - scores.values[objective],
+            rejected=rejected,
+            details=details or {},
+        )
