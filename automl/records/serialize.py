@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from typing import Any, TypeVar
 
@@ -11,11 +10,15 @@ __all__ = ["dump_record", "load_record"]
 _Record = TypeVar("_Record")
 
 
-@functools.cache
+_adapters: dict[Any, Any] = {}
+
+
 def _adapter(kind: Any) -> Any:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(kind)
+    if kind not in _adapters:
+        _adapters[kind] = TypeAdapter(kind)
+    return _adapters[kind]
 
 
 def dump_record(record: object) -> str:
