@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from automl import registry
+from automl.pipeline.context import TrialContext
 from automl.pipeline.folder import RunFolder
 from automl.pipeline.images import open_data, some_frames, spread
 from automl.records import Artifact, Parity, Scores, Split
@@ -23,7 +24,6 @@ from automl.storage import sha256_file
 if TYPE_CHECKING:
     from automl.export.deployed import Deployed
     from automl.models.backbones import Network
-    from automl.pipeline.session import SessionFactory
 
 __all__ = ["ArtifactMaker", "Made"]
 
@@ -50,22 +50,22 @@ class ArtifactMaker:
 
     def __init__(
         self,
-        factory: SessionFactory,
+        context: TrialContext,
         assignment: Assignment,
         network: Network,
         *,
         timed: Callable[[str], AbstractContextManager[None]],
         ends: float,
     ) -> None:
-        self._factory = factory
-        self._spec = factory.spec
+        self._context = context
+        self._spec = context.spec
         self._architecture = assignment.architecture
-        self._run = RunFolder(Path(factory.folder))
+        self._run = RunFolder(Path(context.folder))
         self._folder = self._run.trial(assignment.id)
         self._network = network
         self._timed = timed
         self._ends = ends
-        self._task = registry.load("task", factory.spec.task)()
+        self._task = registry.load("task", context.spec.task)()
 
     def make(self) -> Made:
         """Export float32, then make each feasible scheme from it."""
@@ -78,7 +78,7 @@ class ArtifactMaker:
         reference = self._artifact("float32", plain, deployed)
         made = {"float32": reference}
         skipped: dict[str, str] = {}
-        for name in self._factory.schemes[self._architecture.key]:
+        for name in self._context.schemes[self._architecture.key]:
             if name == "float32":
                 continue
             reason = self._needless(name, made)
@@ -116,7 +116,7 @@ class ArtifactMaker:
         from automl.export.metadata import metadata
         from automl.export.onnx import export_onnx
 
-        dataset, _ = open_data(self._factory.folder)
+        dataset, _ = open_data(self._context.folder)
         path = self._folder / "float32.onnx"
         export_onnx(
             deployed,
@@ -139,18 +139,18 @@ class ArtifactMaker:
     ) -> Artifact:
         from automl.export.schemes.base import QuantizationContext
 
-        folder, quantization = self._factory.folder, self._spec.quantization
-        context = QuantizationContext(
+        folder, quantization = self._context.folder, self._spec.quantization
+        quantizing = QuantizationContext(
             calibration=some_frames(folder, Split.TRAIN, quantization.calibration_images),
             score=self._objective,
             float_score=self._reference_objective(plain, reference),
             max_drop=quantization.max_drop,
-            instruction_sets=self._factory.instruction_sets,
+            instruction_sets=self._context.instruction_sets,
             deadline=lambda: time.monotonic() > self._ends,
         )
         path = plain.with_name(f"{name}.onnx")
         with self._timed("quantize"):
-            outcome = registry.load("scheme", name)().apply(plain, path, context)
+            outcome = registry.load("scheme", name)().apply(plain, path, quantizing)
         return self._artifact(
             name,
             path,
@@ -172,10 +172,10 @@ class ArtifactMaker:
     def _score(self, path: Path, at_most: int | None) -> Scores:
         from automl.export.evaluate import run_artifact
 
-        dataset, store = open_data(self._factory.folder)
+        dataset, store = open_data(self._context.folder)
         indices = spread(dataset.indices(Split.VAL), at_most)
         outputs = run_artifact(
-            path, (store.frame(i) for i in indices), threads=self._factory.threads
+            path, (store.frame(i) for i in indices), threads=self._context.threads
         )
         scores: Scores = self._task.score(
             outputs, store.labels[list(indices)], classes=dataset.classes
@@ -197,7 +197,7 @@ class ArtifactMaker:
         objective = self._spec.objective
         with self._timed("evaluate"):
             scores = self._score(path, None)
-            frames = some_frames(self._factory.folder, Split.VAL, _PARITY_IMAGES)
+            frames = some_frames(self._context.folder, Split.VAL, _PARITY_IMAGES)
             parity: Parity = check_parity(deployed, path, frames)
         float_score = reference.scores.values[objective] if reference is not None else None
         return Artifact(

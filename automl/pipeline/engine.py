@@ -16,6 +16,7 @@ from automl.errors import RunError, RunInterruptedError
 from automl.export.metadata import package_versions
 from automl.hardware.device import Device
 from automl.pipeline.compute import search_resources
+from automl.pipeline.context import TrialContext
 from automl.pipeline.delivery import deliver
 from automl.pipeline.folder import RunFolder, RunState
 from automl.pipeline.history import first_deployable_s, make_record, read_run
@@ -241,7 +242,7 @@ class _Run:
             left_s=lambda: ends - time.monotonic(),
             changed=self._save,
         )
-        factory = SessionFactory(
+        context = TrialContext(
             folder=str(folder.path.resolve()),
             spec=spec,
             schemes={
@@ -257,7 +258,7 @@ class _Run:
         )
         search(
             study,
-            factory=factory,
+            factory=SessionFactory(context),
             listener=listener,
             resources=resources,
             seed=spec.search.seed,
@@ -267,6 +268,7 @@ class _Run:
             may_start=_may_start(folder, ends),
             time_budget_s=left + _SHORTEST_TRIAL_SECONDS,
         )
+        listener.close()
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:

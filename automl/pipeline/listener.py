@@ -36,11 +36,13 @@ class Listener:
         self._observer = observer
         self._left_s = left_s
         self._changed = changed
+        self._open: dict[str, Assignment] = {}
         finished = [t.objective for t in tried if t.status is TrialStatus.FINISHED]
         self._best = max((score for score in finished if score is not None), default=None)
 
     def started(self, assignment: Assignment) -> None:
         """Say that a trial began."""
+        self._open[assignment.id] = assignment
         self._folder.log("trial started", trial=assignment.id)
         self._tell(assignment, "starts")
 
@@ -49,6 +51,7 @@ class Listener:
         if not report.done:
             self._tell(assignment, f"{report.text}, score {report.objective:.4f}")
             return
+        self._open.pop(assignment.id, None)
         self._folder.log("trial ended", trial=assignment.id, objective=report.objective)
         if self._best is None or report.objective > self._best:
             self._best = report.objective
@@ -60,7 +63,9 @@ class Listener:
         """Record a trial that the scheduler ended between two epochs."""
         result = self._folder.read_progress(assignment.id)
         if result is None:
+            self.crashed(assignment, "it was ended before its first epoch")
             return
+        self._open.pop(assignment.id, None)
         self._folder.write_trial(replace(result, status=TrialStatus.STOPPED))
         self._folder.log("trial stopped", trial=assignment.id, epochs=len(result.epochs))
         self._observer.note(
@@ -70,29 +75,38 @@ class Listener:
 
     def crashed(self, assignment: Assignment, error: str) -> None:
         """Record a trial whose process died."""
-        known = self._folder.read_progress(assignment.id)
-        result = known or TrialResult(
-            id=assignment.id,
-            number=assignment.number,
-            architecture=assignment.architecture,
-            recipe=assignment.recipe,
-            status=TrialStatus.FAILED,
-            weights=None,
-            epochs=(),
-            artifacts=(),
-            objective=None,
-            error=error,
-            seconds={},
-            finished_after_s=0.0,
-        )
+        self._open.pop(assignment.id, None)
+        known = self._folder.read_progress(assignment.id) or _empty(assignment)
         self._folder.write_trial(
-            replace(result, status=TrialStatus.FAILED, objective=None, error=error)
+            replace(known, status=TrialStatus.FAILED, objective=None, error=error)
         )
         self._folder.log("trial crashed", trial=assignment.id, error=error)
         self._observer.note(f"trial {assignment.id}: failed: {error}")
         self._changed()
 
+    def close(self) -> None:
+        """Record trials that the end of the search cut off, so that none is left open."""
+        for assignment in list(self._open.values()):
+            self.crashed(assignment, "search.time was up while it was being trained")
+
     def _tell(self, assignment: Assignment, text: str) -> None:
         self._observer.progress(
             f"trial {assignment.id}: {text}", best=self._best, left_s=max(0.0, self._left_s())
         )
+
+
+def _empty(assignment: Assignment) -> TrialResult:
+    return TrialResult(
+        id=assignment.id,
+        number=assignment.number,
+        architecture=assignment.architecture,
+        recipe=assignment.recipe,
+        status=TrialStatus.FAILED,
+        weights=None,
+        epochs=(),
+        artifacts=(),
+        objective=None,
+        error=None,
+        seconds={},
+        finished_after_s=0.0,
+    )

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from automl import registry
 from automl.pipeline.artifacts import ArtifactMaker
+from automl.pipeline.context import TrialContext
 from automl.pipeline.folder import RunFolder
 from automl.pipeline.images import open_data
 from automl.records import (
     Artifact,
-    Spec,
     Split,
     TrialResult,
     TrialStatus,
@@ -39,35 +39,23 @@ _FINISH_SECONDS = 12.0
 
 @dataclass(frozen=True)
 class SessionFactory:
-    """Everything a worker process needs to run any trial of a run; pickled to it."""
+    """Starts the trials of one run in a worker process."""
 
-    folder: str
-    spec: Spec
-    schemes: dict[str, tuple[str, ...]]
-    """Feasible schemes by architecture key."""
-    weights: dict[str, str]
-    """Source of the pretrained weights by backbone; those without are trained from scratch."""
-    instruction_sets: tuple[str, ...]
-    threads: int
-    gpus: float
-    run_started: float
-    """``time.time()`` of the run's start, less what earlier parts of it took: only for display."""
-    ends_at: float
-    """``time.time()`` when the last trial must have been written."""
+    context: TrialContext
 
     def __call__(self, assignment: Assignment) -> Session:
         """Start a trial."""
-        return Session(self, assignment)
+        return Session(self.context, assignment)
 
 
 class Session:
     """A trial under way. Never raises: a failure is the trial's result."""
 
-    def __init__(self, factory: SessionFactory, assignment: Assignment) -> None:
-        self._factory = factory
+    def __init__(self, context: TrialContext, assignment: Assignment) -> None:
+        self._context = context
         self._assignment = assignment
-        self._folder = RunFolder(Path(factory.folder))
-        self._ends = time.monotonic() + max(0.0, factory.ends_at - time.time())
+        self._folder = RunFolder(Path(context.folder))
+        self._ends = time.monotonic() + max(0.0, context.ends_at - time.time())
         self._seconds: dict[str, float] = {}
         self._trainer: Trainer | None = None
         self._network: Network | None = None
@@ -108,8 +96,12 @@ class Session:
     def _is_time_short(self, trainer: Trainer) -> bool:
         if not trainer.epochs:
             return False
-        left = self._ends - time.monotonic()
-        return left < trainer.epochs[-1].seconds * 1.2 + _finish_seconds(self._factory.folder)
+        needed = trainer.epochs[-1].seconds * 1.2 + _finish_seconds(self._context.folder)
+        return self._left_s < needed
+
+    @property
+    def _left_s(self) -> float:
+        return self._ends - time.monotonic()
 
     def _prepare(self) -> Trainer:
         import torch
@@ -118,17 +110,17 @@ class Session:
         from automl.models.freezing import freeze_parts, frozen_modules
         from automl.training.loop import ImageSet, Trainer
 
-        factory, assignment = self._factory, self._assignment
-        torch.set_num_threads(factory.threads)
-        seed = factory.spec.search.seed * 10_000 + assignment.number
+        context, assignment = self._context, self._assignment
+        torch.set_num_threads(context.threads)
+        seed = context.spec.search.seed * 10_000 + assignment.number
         torch.manual_seed(seed)
-        dataset, store = open_data(factory.folder)
-        task = registry.load("task", factory.spec.task)()
+        dataset, store = open_data(context.folder)
+        task = registry.load("task", context.spec.task)()
         architecture, recipe = assignment.architecture, assignment.recipe
         network = task.build(
             architecture,
             classes=len(dataset.classes),
-            weights=factory.weights.get(architecture.backbone),
+            weights=context.weights.get(architecture.backbone),
         )
         freeze_parts(network, recipe.freeze)
         self._network = network
@@ -139,7 +131,7 @@ class Session:
             )
             for split in (Split.TRAIN, Split.VAL)
         }
-        objective = factory.spec.objective
+        objective = context.spec.objective
         return Trainer(
             network,
             recipe,
@@ -155,31 +147,32 @@ class Session:
                 task.outputs(logits), labels, classes=dataset.classes
             ).values[objective],
             frozen=frozen_modules(network.module),
-            device="cuda" if factory.gpus > 0 and torch.cuda.is_available() else "cpu",
+            device="cuda" if context.gpus > 0 and torch.cuda.is_available() else "cpu",
             seed=seed,
+            is_time_up=lambda: self._left_s < _finish_seconds(context.folder),
         )
 
     def _finish(self) -> StepReport:
         started = time.monotonic()
         assert self._network is not None
         made = ArtifactMaker(
-            self._factory, self._assignment, self._network, timed=self._timed, ends=self._ends
+            self._context, self._assignment, self._network, timed=self._timed, ends=self._ends
         ).make()
         artifacts = made.artifacts
         scores = [
-            a.scores.values[self._factory.spec.objective]
+            a.scores.values[self._context.spec.objective]
             for a in artifacts
             if a.rejected is None and a.scheme in self._feasible
         ]
         objective = max(scores, default=0.0)
-        _note_finish_seconds(self._factory.folder, time.monotonic() - started)
+        _note_finish_seconds(self._context.folder, time.monotonic() - started)
         result = self._result(TrialStatus.FINISHED, artifacts, objective, error=None)
         self._folder.write_trial(replace(result, skipped=made.skipped))
         return StepReport(objective, self._epochs_done, True, f"artifact scores {objective:.4f}")
 
     @property
     def _feasible(self) -> tuple[str, ...]:
-        return self._factory.schemes[self._assignment.architecture.key]
+        return self._context.schemes[self._assignment.architecture.key]
 
     def _result(
         self,
@@ -196,13 +189,13 @@ class Session:
             architecture=assignment.architecture,
             recipe=assignment.recipe,
             status=status,
-            weights=self._factory.weights.get(assignment.architecture.backbone),
+            weights=self._context.weights.get(assignment.architecture.backbone),
             epochs=tuple(self._trainer.epochs) if self._trainer is not None else (),
             artifacts=artifacts,
             objective=objective,
             error=error,
             seconds={name: round(value, 3) for name, value in self._seconds.items()},
-            finished_after_s=max(0.0, time.time() - self._factory.run_started),
+            finished_after_s=max(0.0, time.time() - self._context.run_started),
         )
 
     @contextmanager

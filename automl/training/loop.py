@@ -58,6 +58,7 @@ class Trainer:
         frozen: modules that keep their batch statistics and weights.
         device: ``cpu`` or ``cuda``.
         seed: of the order, the augmentation and dropout.
+        is_time_up: asked after each batch; an epoch that it ends is validated as it is.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Trainer:
         frozen: tuple[nn.Module, ...],
         device: str,
         seed: int,
+        is_time_up: Callable[[], bool] = lambda: False,
     ) -> None:
         self._network = network
         self._module = network.module.to(device).to(memory_format=torch.channels_last)
@@ -84,6 +86,7 @@ class Trainer:
         self._score = score
         self._frozen = frozen
         self._device = device
+        self._is_time_up = is_time_up
         torch.manual_seed(seed)
         self._order = np.random.default_rng(seed)
         self._mean = torch.tensor(network.mean, device=device).view(1, 3, 1, 1) * 255.0
@@ -115,6 +118,8 @@ class Trainer:
         losses = []
         for batch in range(self._batches):
             losses.append(self._step(np.sort(order[batch * size : (batch + 1) * size])))
+            if self._is_time_up():
+                break
         val_loss, val_score = self.validate()
         epoch = Epoch(
             number=len(self.epochs) + 1,
