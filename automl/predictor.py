@@ -29,6 +29,10 @@ __all__ = ["ImageError", "Model", "Result", "decode_image"]
 MAX_PIXELS = 178_956_970
 """Larger images are refused as decompression bombs: the limit at which Pillow itself warns twice over."""
 
+_ORIENTATION = 0x0112
+_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+"""From the EXIF orientation to Pillow's ``Transpose`` that undoes it (EXIF 2.32, 4.6.4 A)."""
+
 
 class ImageError(ValueError):
     """The bytes are not an image that can be used."""
@@ -44,7 +48,7 @@ def decode_image(content: bytes) -> NDArray[np.uint8]:
     Raises:
         ImageError: empty, truncated, not an image, too many pixels, or an unknown kind of pixels.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     if not content:
         raise ImageError("the file is empty (0 bytes)")
@@ -56,14 +60,22 @@ def decode_image(content: bytes) -> NDArray[np.uint8]:
                     f"{width} x {height} pixels are more than {MAX_PIXELS:,}: refused as a bomb"
                 )
             opened.load()
-            image = ImageOps.exif_transpose(opened)
-            return _to_rgb(image)
+            return _to_rgb(_upright(opened))
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
         raise ImageError(f"refused as a decompression bomb ({error})") from error
-    except (OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError) as error:
+    except Exception as error:  # Pillow's readers raise whatever damaged bytes lead them to
         raise ImageError(f"cannot be decoded ({error})") from error
+
+
+def _upright(image: Any) -> Any:
+    """Return a Pillow image turned as its EXIF says.
+
+    Unlike ``ImageOps.exif_transpose`` the rest of the EXIF, which may be damaged, is not written again.
+    """
+    turn = _TURNS.get(image.getexif().get(_ORIENTATION))
+    return image if turn is None else image.transpose(turn)
 
 
 def _to_rgb(image: Any) -> NDArray[np.uint8]:
@@ -186,6 +198,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1, help="processor threads (default 1)")
     parser.add_argument("--format", choices=("text", "json", "csv"), default="text")
     options = parser.parse_args(arguments)
+    file = Path(options.model) / "model.onnx" if Path(options.model).is_dir() else options.model
+    if not Path(file).is_file():
+        parser.error(f"there is no model '{file}'")
     model = Model(options.model, threads=options.threads)
     rows: list[dict[str, Any]] = []
     failed = 0

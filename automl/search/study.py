@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from automl.records import Architecture, Plan, Recipe, SearchSpace, TrialResult, TrialStatus
@@ -87,18 +87,26 @@ def first_points(
 ) -> list[Parameters]:
     """Return what to try before Optuna has learnt anything, best guess first.
 
-    Networks with pretrained weights come first, and of those the ones that use the most of the budget:
-    with equal training a larger network that still fits is seldom worse. The recipe is the middle of
-    the space. Architectures that were tried before (a resumed run) are left out.
+    The lightest network with pretrained weights opens with the fewest epochs, so that there is
+    something to deliver early. Then networks with pretrained weights, those that use the most of the
+    budget first: with equal training a larger network that still fits is seldom worse. The recipe is
+    the middle of the space. Architectures that were tried before (a resumed run) are left out.
     """
     planned = {p.architecture: p for p in plan.architectures}
     done = {result.architecture for result in tried}
-    ranked = sorted(
-        (a for a in study.architectures if a not in done),
-        key=lambda a: (planned[a].weights is None, -planned[a].macs),
-    )
-    space = study.space
-    recipe = Recipe(
+    waiting = [a for a in study.architectures if a not in done]
+    ranked = sorted(waiting, key=lambda a: (planned[a].weights is None, -planned[a].macs))
+    points = [assignment_parameters(a, _middle(study.space)) for a in ranked]
+    if done or not waiting:
+        return points
+    light = min(waiting, key=lambda a: (planned[a].weights is None, planned[a].macs))
+    opening = replace(_middle(study.space), epochs=min(study.space.epochs))
+    rest = [point for point in points if point["architecture"] != light.key]
+    return [assignment_parameters(light, opening), *rest]
+
+
+def _middle(space: SearchSpace) -> Recipe:
+    return Recipe(
         learning_rate=_geometric_middle(space.learning_rate),
         weight_decay=_geometric_middle(space.weight_decay),
         epochs=max(space.epochs),
@@ -107,7 +115,6 @@ def first_points(
         label_smoothing=space.label_smoothings[0],
         augmentation=space.augmentations[0],
     )
-    return [assignment_parameters(architecture, recipe) for architecture in ranked]
 
 
 def told_value(result: TrialResult) -> float | None:
