@@ -19,8 +19,8 @@ from types import MappingProxyType
 
 from automl.errors import AutomlError
 from automl.hardware.host import local_host
-from automl.hardware.hub import hub_problem
 from automl.hardware.limits import usable_cores, usable_memory_bytes
+from automl.models.hub import find_problem
 from automl.storage import cache_folder
 from automl.units import format_size
 
@@ -43,12 +43,10 @@ _LOW_MEMORY_BYTES = 4 * 10**9
 """What all processes of the quickstart together may take, by design."""
 _LOW_DISK_BYTES = 5 * 10**9
 """Room for the decoded images of a default spec (4 GB) and the results."""
-_HUB = "https://huggingface.co"
+_HUB_TIMEOUT_S = 2.0
 _SMI_TIMEOUT_S = 5.0
 _REMOTE_PROVIDERS = ("AzureExecutionProvider",)
 """Built into onnxruntime's wheels, yet a client of a web service."""
-_OFFLINE = frozenset(("1", "ON", "YES", "TRUE"))
-"""What huggingface_hub (constants.py) takes for yes in ``HF_HUB_OFFLINE``."""
 
 _MEANINGS: Mapping[str, str] = MappingProxyType(
     {
@@ -272,12 +270,8 @@ def _providers() -> Check:
 
 def _hub() -> Check:
     """Ask the hub, unless it is switched off."""
-    endpoint = (os.environ.get("HF_ENDPOINT") or _HUB).rstrip("/")
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in _OFFLINE:
-        why = "Unset HF_HUB_OFFLINE to use the hub."
-        return Check("weights", "model hub", Level.INFO, "switched off by HF_HUB_OFFLINE", why)
-    problem = hub_problem(endpoint)
+    problem = find_problem(_HUB_TIMEOUT_S)
     if problem is None:
-        return Check("weights", "model hub", Level.OK, f"{endpoint} answers")
+        return Check("weights", "model hub", Level.OK, "answers")
     remedy = "Set HF_ENDPOINT to a mirror, or use the weight packages or a local folder."
-    return Check("weights", "model hub", Level.INFO, f"{endpoint}: {problem}", remedy)
+    return Check("weights", "model hub", Level.INFO, problem, remedy)
