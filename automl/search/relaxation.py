@@ -110,7 +110,7 @@ def _needs(target: Target, measured: Measurement) -> list[_Need]:
                 interval.high / budget.limit_ms,
                 f"{budget.percentile} {format_latency(interval.value)} "
                 f"(upper bound {format_latency(interval.high)})",
-                f"latency {{{budget.percentile}: {relaxed:g}ms}}",
+                f"latency: {{{budget.percentile}: {relaxed:g}ms}}",
             )
         )
     if target.size_bytes is not None:

@@ -28,6 +28,8 @@ __all__ = ["DivergedError", "ImageSet", "Trainer"]
 
 _WARM_UP_SHARE = 0.25
 """Share of all steps in which the learning rate rises; a quarter held best on short fine-tunings."""
+_FEWEST_STEPS = 5
+"""With fewer, OneCycleLR divides by the length of a warm-up that has no steps."""
 _GRADIENT_NORM = 5.0
 """Clip: keeps one odd batch from throwing pretrained weights away."""
 
@@ -98,7 +100,7 @@ class Trainer:
         self._schedule = torch.optim.lr_scheduler.OneCycleLR(
             self._optimizer,
             max_lr=recipe.learning_rate,
-            total_steps=self._batches * recipe.epochs + 1,
+            total_steps=max(_FEWEST_STEPS, self._batches * recipe.epochs + 1),
             pct_start=_WARM_UP_SHARE,
         )
         self.epochs: list[Epoch] = []

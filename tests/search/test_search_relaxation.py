@@ -19,14 +19,14 @@ def test_the_candidate_nearest_to_the_limits_decides() -> None:
     short = limits_shortfall(target(p95_ms=0.01), measured)
     assert short.best_reached == ("fast-full-128 int8-static: p95 0.500 ms (upper bound 0.525 ms)")
     assert short.binding == "latency p95 <= 0.01 ms"
-    assert short.relaxation == "latency {p95: 0.58ms}"
+    assert short.relaxation == "latency: {p95: 0.58ms}"
 
 
 def test_the_relaxed_limit_lets_the_same_measurement_pass() -> None:
     measured = {Candidate(FAST, "float32"): measurement(12.0, size_bytes=5_430_000)}
     short = limits_shortfall(target(p95_ms=10.0, size_bytes=1_000_000), measured)
     assert short.binding == "size <= 1.00 MB"
-    assert short.relaxation == "latency {p95: 14ms} and size: 5.5MB"
+    assert short.relaxation == "latency: {p95: 14ms} and size: 5.5MB"
 
 
 def test_a_scheme_that_the_spec_leaves_out_is_offered_first() -> None:
