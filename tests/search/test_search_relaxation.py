@@ -36,7 +36,7 @@ def test_a_scheme_that_the_spec_leaves_out_is_offered_first() -> None:
     assert "allow" not in short.relaxation
     with_offer = plan_shortfall(target(), type(made)(**{**vars(made), "alternatives": (offered,)}))
     assert with_offer.relaxation == (
-        "allow int8-static in quantization (fast-full-128 int8-static fits), or latency {p95: 24ms}"
+        "allow int8-static in quantization (fast-full-128 int8-static fits), or latency: {p95: 24ms}"
     )
 
 
