@@ -85,7 +85,7 @@ def _row(
         size_bytes=size if artifact is None else artifact.size_bytes,
         score=None if artifact is None else artifact.scores.values.get(record.spec.objective),
         drop=None if artifact is None or candidate.scheme == _FLOAT else artifact.drop,
-        rejected=_why_not(verdict, artifact),
+        rejected=_why_not(verdict, artifact) or _skipped(record, candidate),
         details=() if artifact is None else tuple(artifact.details.items()),
     )
 
@@ -102,6 +102,18 @@ def _why_not(verdict: Verdict | None, artifact: Artifact | None) -> str:
     if verdict is not None and not verdict.status.is_feasible:
         return verdict.reason
     return ""
+
+
+def _skipped(record: RunRecord, candidate: Candidate) -> str:
+    """Return why no trial of the network made a file of the scheme."""
+    return next(
+        (
+            trial.skipped[candidate.scheme]
+            for trial in record.trials
+            if trial.architecture == candidate.architecture and candidate.scheme in trial.skipped
+        ),
+        "",
+    )
 
 
 def _sentences(rows: tuple[SchemeRow, ...]) -> tuple[str, ...]:

@@ -52,11 +52,11 @@ class ClassificationTask:
     ) -> Scores:
         """Return accuracy, balanced accuracy, macro averages, AUROC and per-class metrics.
 
-        Balanced accuracy is the mean recall of the classes that occur (Brodersen et al. 2010, "The
-        balanced accuracy and its posterior distribution"); all by torchmetrics.
+        Averages are over the classes that occur; balanced accuracy is the mean recall (Brodersen et
+        al. 2010, "The balanced accuracy and its posterior distribution"). AUROC compares each class
+        with the rest, so there is none when only one class occurs. All by torchmetrics.
         """
         from torchmetrics.functional.classification import (
-            multiclass_auroc,
             multiclass_confusion_matrix,
             multiclass_f1_score,
             multiclass_precision,
@@ -78,8 +78,8 @@ class ClassificationTask:
             "precision-macro": float(precision[present].mean()),
             "f1-macro": float(f1[present].mean()),
         }
-        if bool(present.all()):
-            values["auroc"] = float(multiclass_auroc(probabilities, truth, count))
+        if int(present.sum()) > 1:
+            values["auroc"] = _auroc(probabilities, truth, present)
         for index, name in enumerate(classes):
             values[f"recall[{name}]"] = float(recall[index])
             values[f"precision[{name}]"] = float(precision[index])
@@ -90,3 +90,14 @@ class ClassificationTask:
             confusion=tuple(tuple(int(n) for n in row) for row in confusion.tolist()),
             samples=len(labels),
         )
+
+
+def _auroc(probabilities: Tensor, truth: Tensor, present: Tensor) -> float:
+    """Return the area under the ROC curve of each class that occurs against the rest, averaged."""
+    from torchmetrics.functional.classification import binary_auroc
+
+    areas = [
+        binary_auroc(probabilities[:, label], (truth == label).long())
+        for label in present.nonzero().flatten().tolist()
+    ]
+    return float(torch.stack(areas).mean())
