@@ -84,28 +84,38 @@ class WorkerPool:
     ) -> _Result | JobFailure:
         worker = self._take()
         failure, answer = worker.ask(_request(job, argument), timeout_s=self._timeout_s)
+        if worker.is_alive:
+            self._idle.put(worker)
+        else:
+            self._drop(worker)
         if failure is not None:
-            if worker.is_alive:
-                self._idle.put(worker)
-            else:
-                self._started.remove(worker)
             return JobFailure(failure)
-        self._idle.put(worker)
         kind = typing.get_type_hints(job)["return"]
         result: _Result = load_record(kind, json.dumps(answer))
         return result
 
     def _take(self) -> _Worker:
-        try:
-            return self._idle.get_nowait()
-        except queue.Empty:
-            return self._start()
+        """Return an idle worker; one that was killed while it waited costs no job."""
+        while True:
+            try:
+                worker = self._idle.get_nowait()
+            except queue.Empty:
+                return self._start()
+            if worker.is_alive:
+                return worker
+            self._drop(worker)
 
     def _start(self) -> _Worker:
         worker = _Worker(self._threads)
         with self._lock:
             self._started.append(worker)
         return worker
+
+    def _drop(self, worker: _Worker) -> None:
+        with self._lock:
+            if worker in self._started:
+                self._started.remove(worker)
+        worker.stop()
 
 
 class _Worker:
@@ -135,7 +145,13 @@ class _Worker:
 
     def ask(self, request: str, *, timeout_s: float) -> tuple[str | None, object]:
         """Return (why there is no answer, the answer)."""
-        timer = threading.Timer(timeout_s, self._process.kill)
+        expired = threading.Event()
+
+        def end() -> None:
+            expired.set()
+            self._process.kill()
+
+        timer = threading.Timer(timeout_s, end)
         timer.start()
         try:
             assert self._process.stdin is not None
@@ -146,11 +162,10 @@ class _Worker:
         except BrokenPipeError:
             line = ""
         finally:
-            expired = timer.finished.is_set()
             timer.cancel()
-        if not line:
+        if not line.endswith("\n"):
             code = self._process.wait()
-            if expired:
+            if expired.is_set():
                 return f"took longer than {timeout_s:.0f} s and was ended", None
             return f"its process ended with code {code}{_signal_hint(code)}", None
         answer = json.loads(line)
