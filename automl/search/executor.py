@@ -231,17 +231,20 @@ def _callback(study: StudySpace, listener: TrialListener) -> Any:
     """Return the Tune callback that tells the listener."""
     from ray.tune import Callback
 
-    def assignment(trial: Any) -> Assignment:
-        return study.assignment(trial.config, number=int(trial.config["number"]))
-
     class Listening(Callback):  # type: ignore[misc]
         """Passes Tune's events on in our own terms."""
 
-        def __init__(self) -> None:
-            self.finished: set[str] = set()
+        def __init__(self, study: StudySpace, listener: TrialListener) -> None:
+            self._study = study
+            self._listener = listener
+            self._finished: set[str] = set()
+
+        def __getstate__(self) -> dict[str, Any]:
+            """Keep nothing: Tune pickles its callbacks into a snapshot that is never read here."""
+            return {}
 
         def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-            listener.started(assignment(trial))
+            self._listener.started(self._assignment(trial))
 
         def on_trial_result(
             self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
@@ -250,20 +253,23 @@ def _callback(study: StudySpace, listener: TrialListener) -> Any:
                 result[METRIC], int(result["epoch"]), bool(result["finished"]), str(result["text"])
             )
             if report.done:
-                self.finished.add(trial.trial_id)
-            listener.stepped(assignment(trial), report)
+                self._finished.add(trial.trial_id)
+            self._listener.stepped(self._assignment(trial), report)
 
         def on_trial_complete(
             self, iteration: int, trials: list[Any], trial: Any, **_: Any
         ) -> None:
-            if trial.trial_id not in self.finished:
-                listener.stopped(assignment(trial))
+            if trial.trial_id not in self._finished:
+                self._listener.stopped(self._assignment(trial))
 
         def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
             error = trial.get_error() or "its process ended (killed, or out of memory)"
-            listener.crashed(assignment(trial), str(error))
+            self._listener.crashed(self._assignment(trial), str(error))
 
-    return Listening()
+        def _assignment(self, trial: Any) -> Assignment:
+            return self._study.assignment(trial.config, number=int(trial.config["number"]))
+
+    return Listening(study, listener)
 
 
 @contextlib.contextmanager

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from record_makers import architecture, space, trial
@@ -56,6 +58,8 @@ class Diary:
     finished: list[str] = field(default_factory=list)
     ended_early: list[str] = field(default_factory=list)
     died: list[str] = field(default_factory=list)
+    screen: Any = field(default_factory=threading.RLock)
+    """A terminal's progress holds such a lock, which cannot be pickled."""
 
     def started(self, assignment: Assignment) -> None:
         self.begun.append(assignment)
