@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from automl.errors import AutomlError
-from automl.hardware.device import Device, MeasureRequest
+from automl.hardware.device import Device, MeasureFailure, MeasureRequest
 from automl.pipeline.claims import state_claims
 from automl.pipeline.folder import RunFolder
 from automl.pipeline.jobs import EvaluateJob, Evaluation, evaluate_artifact
@@ -176,8 +176,7 @@ class Prover:
             self._observer.progress(
                 f"measuring {', '.join(c.candidate.key for c in part)} in a fresh process"
             )
-            answers = self._device.measure([self._request(target, c) for c in part])
-            for contender, answer in zip(part, answers, strict=True):
+            for contender, answer in zip(part, self._measure(target, part), strict=True):
                 sha256 = contender.artifact.sha256
                 if not isinstance(answer, Measurement):
                     outcome.missed[sha256] = (
@@ -193,6 +192,22 @@ class Prover:
             if winner is not None:
                 return _Outcome(winner, outcome.measured, outcome.missed)
         return outcome
+
+    def _measure(
+        self, target: Target, part: Sequence[Contender]
+    ) -> tuple[Measurement | MeasureFailure, ...]:
+        """Measure contenders in turns; all once more when other work made one miss a limit."""
+        requests = [self._request(target, contender) for contender in part]
+        answers = self._device.measure(requests)
+        if any(
+            isinstance(answer, Measurement)
+            and answer.is_disturbed
+            and limit_missed(target, answer) is not None
+            for answer in answers
+        ):
+            self._observer.note("other work disturbed the measurement; measuring once more")
+            answers = self._device.measure(requests)
+        return answers
 
     def _request(self, target: Target, contender: Contender) -> MeasureRequest:
         sample = self._dataset.samples[self._dataset.indices(Split.VAL)[0]]
