@@ -110,7 +110,10 @@ def resume(path: Path, *, observer: Observer | None = None) -> RunRecord:
         if state is None:
             raise RunError(f"'{path}/run.json' is missing or damaged; start the run again.")
         if folder.read_selection() is not None:
-            return read_run(path)
+            record = read_run(path)
+            if not folder.report.exists():
+                write_report(record)
+            return record
         state = replace(state, resumed=state.resumed + 1)
         return _Run(folder.read_spec(), folder, state, observer or Silent()).go()
 

@@ -75,9 +75,16 @@ class RunFolder:
         """Hold the folder for this process.
 
         Raises:
-            RunError: when another process holds it, with its number and since when.
+            RunError: when another process holds it, with its number and since when; or when there
+                can be no such folder.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"The folder '{self.path}' cannot be made ({error.strerror}). "
+                "Choose another 'output' in the spec."
+            ) from error
         file = self.path / ".lock"
         with file.open("a+") as stream:
             try:
@@ -126,8 +133,18 @@ class RunFolder:
         write_record(self.path / "spec.json", spec)
 
     def read_spec(self) -> Spec:
-        """Return the spec as understood when the run began."""
-        return read_record(self.path / "spec.json", Spec)
+        """Return the spec as understood when the run began.
+
+        Raises:
+            RunError: when the file is damaged.
+        """
+        try:
+            return read_record(self.path / "spec.json", Spec)
+        except DamagedFileError as error:
+            raise RunError(
+                f"'{self.path}/spec.json' is damaged; start the run again with "
+                f"'{self.path}/spec.yaml'."
+            ) from error
 
     def write_data(self, data: PreparedData) -> None:
         """Keep the samples with their splits, and the audit also alone."""

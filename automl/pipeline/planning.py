@@ -9,7 +9,7 @@ from typing import cast
 
 from automl import registry
 from automl.data import prepare
-from automl.errors import SpecError
+from automl.errors import DataError, SpecError
 from automl.hardware.device import Device
 from automl.models.weights import WeightsReport, resolve_weights
 from automl.pipeline.examination import Examiner
@@ -17,11 +17,13 @@ from automl.pipeline.observer import Observer
 from automl.pipeline.workers import WorkerPool
 from automl.records import (
     Architecture,
+    Dataset,
     Plan,
     PlannedArchitecture,
     PreparedData,
     SearchSpace,
     Spec,
+    Split,
     Verdict,
 )
 from automl.search.feasibility import Examined, explore
@@ -67,15 +69,30 @@ def prepare_data(spec: Spec, observer: Observer) -> PreparedData:
     """Read, check, divide and decode the images.
 
     Raises:
-        DataError: when they cannot be used.
+        DataError: when they cannot be used, or a split that judges holds one class only.
     """
     observer.stage("data")
     largest = max(a.image_size for a in read_space(spec).architectures)
-    return prepare(
+    data = prepare(
         spec.data,
         task=spec.task,
         stored_side=_STORED_SIDE_FACTOR * largest,
         progress=observer.progress,
+    )
+    for split in (Split.VAL, Split.TEST):
+        _check_classes(data.dataset, split)
+    return data
+
+
+def _check_classes(dataset: Dataset, split: Split) -> None:
+    present = {dataset.samples[i].label for i in dataset.indices(split)}
+    if len(present) > 1:
+        return
+    (only,) = (dataset.classes[label] for label in present)
+    absent = ", ".join(f"'{name}'" for name in dataset.classes if name != only)
+    raise DataError(
+        f"The {split} split holds images of '{only}' only, so nothing can be said of the others. "
+        f"Add images of {absent} to it, or let the split be drawn."
     )
 
 
