@@ -187,6 +187,14 @@ class RunFolder:
         """Keep how far a trial is: what is left of it, should it be ended between two epochs."""
         write_record(self.trial(result.id) / "progress.json", result)
 
+    def clear_progress(self, trial_id: str) -> None:
+        """Forget how far a trial of an earlier part of the run came that had the same id."""
+        (self.trial(trial_id) / "progress.json").unlink(missing_ok=True)
+
+    def read_trial(self, trial_id: str) -> TrialResult | None:
+        """Return the result of a trial, or ``None`` when there is none or it is damaged."""
+        return _read_or_none(self.trial(trial_id) / "result.json", TrialResult)
+
     def read_progress(self, trial_id: str) -> TrialResult | None:
         """Return how far a trial came, or ``None``."""
         return _read_or_none(self.trial(trial_id) / "progress.json", TrialResult)

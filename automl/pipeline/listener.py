@@ -43,6 +43,7 @@ class Listener:
     def started(self, assignment: Assignment) -> None:
         """Say that a trial began."""
         self._open[assignment.id] = assignment
+        self._folder.clear_progress(assignment.id)
         self._folder.log("trial started", trial=assignment.id)
         self._tell(assignment, "starts")
 
@@ -61,6 +62,8 @@ class Listener:
 
     def stopped(self, assignment: Assignment) -> None:
         """Record a trial that the scheduler ended between two epochs."""
+        if self._is_recorded(assignment):
+            return
         result = self._folder.read_progress(assignment.id)
         if result is None:
             self.crashed(assignment, "it was ended before its first epoch")
@@ -75,6 +78,8 @@ class Listener:
 
     def crashed(self, assignment: Assignment, error: str) -> None:
         """Record a trial whose process died."""
+        if self._is_recorded(assignment):
+            return
         self._open.pop(assignment.id, None)
         known = self._folder.read_progress(assignment.id) or _empty(assignment)
         self._folder.write_trial(
@@ -88,6 +93,16 @@ class Listener:
         """Record trials that the end of the search cut off, so that none is left open."""
         for assignment in list(self._open.values()):
             self.crashed(assignment, "search.time was up while it was being trained")
+
+    def _is_recorded(self, assignment: Assignment) -> bool:
+        """Whether a trial wrote its result and was ended before it could say so: it is kept."""
+        result = self._folder.read_trial(assignment.id)
+        if result is None:
+            return False
+        self._open.pop(assignment.id, None)
+        self._folder.log("trial ended", trial=assignment.id, objective=result.objective)
+        self._changed()
+        return True
 
     def _tell(self, assignment: Assignment, text: str) -> None:
         self._observer.progress(
