@@ -15,6 +15,7 @@ __all__ = [
     "format_size",
     "parse_duration_s",
     "parse_size_bytes",
+    "plural",
 ]
 
 _SECONDS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -76,6 +77,11 @@ def format_share(share: float) -> str:
     if 99.95 <= percent < 100:
         return "99.9 %"
     return f"{percent:.1f} %" if percent != 100 else "100 %"
+
+
+def plural(count: int, noun: str, many: str | None = None) -> str:
+    """Return a count with its noun: ``1 trial``, ``1,200 trials``, ``2 classes``."""
+    return f"{count:,} {noun if count == 1 else many or f'{noun}s'}"
 
 
 def format_size(size_bytes: float) -> str:

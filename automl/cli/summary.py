@@ -10,7 +10,7 @@ from typing import Any
 from automl.errors import NotAttainableError
 from automl.pipeline.outcome import unmet
 from automl.records import Plan, RunRecord, TargetSelection, Verdict
-from automl.units import format_duration, format_latency, format_size
+from automl.units import format_duration, format_latency, format_size, plural
 
 __all__ = ["finish", "outcome_json", "print_outcome", "print_plan"]
 
@@ -40,8 +40,9 @@ def print_plan(plan: Plan) -> None:
     for note in plan.notes:
         console.print(f"Note: {escape(note)}")
     console.print(
-        f"{fits} candidates of {len(plan.architectures)} architectures are worth training. "
-        f"{plan.measured} files measured, {plan.cached} known from before, "
+        f"Worth training: {plural(fits, 'candidate')} of "
+        f"{plural(len(plan.architectures), 'architecture')}. "
+        f"{plural(plan.measured, 'file')} measured, {plan.cached} known from before, "
         f"in {format_duration(plan.seconds)}."
     )
 
@@ -89,7 +90,7 @@ def print_outcome(record: RunRecord) -> None:
             if chosen.winner is not None:
                 _print_winner(console, record, chosen)
     ended = format_duration(record.seconds)
-    console.print(f"{len(record.trials)} trials in {ended}.")
+    console.print(f"{plural(len(record.trials), 'trial')} in {ended}.")
     console.print(f"Report: {_shown(os.path.join(record.folder, 'report.html'))}", soft_wrap=True)
     if record.selection is None:
         return

@@ -47,7 +47,7 @@ def validate(spec: str, as_json: bool) -> None:
 
 def summary(spec: Spec, space: SearchSpace) -> list[str]:
     """Return what a spec asks for, defaults included, one line a subject."""
-    from automl.units import format_duration
+    from automl.units import format_duration, plural
 
     split = spec.data.split
     grouped = f", kept together by {split.group!a}" if split.group else ""
@@ -59,7 +59,7 @@ def summary(spec: Spec, space: SearchSpace) -> list[str]:
         f"split     {split.val:.0%} to choose, {split.test:.0%} to prove{grouped}",
         *(f"target    {_describe(target)}" for target in spec.targets),
         *(f"require   {r.key!a} {r.relation} {r.bound:g}" for r in spec.requirements),
-        f"search    {space.name}: {len(space.architectures)} networks as "
+        f"search    {space.name}: {plural(len(space.architectures), 'network')} as "
         f"{', '.join(space.schemes)}; {format_duration(spec.search.time_s)}{trials}",
     ]
 

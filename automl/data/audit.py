@@ -12,9 +12,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from automl.data.examine import FileFacts
-from automl.data.findings import Severity, finding, listed, plural
+from automl.data.findings import Severity, finding, listed
 from automl.data.formats import RawSample
 from automl.records import Finding, Sample, Split
+from automl.units import plural
 
 __all__ = [
     "class_findings",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from automl.data.findings import finding, listed, plural
+from automl.data.findings import finding, listed
 from automl.records import Finding, Sample
+from automl.units import plural
 
 __all__ = ["across_findings", "conflict_finding", "conflicting", "copy_findings"]
 

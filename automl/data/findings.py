@@ -7,7 +7,7 @@ from typing import Literal
 
 from automl.records import Finding
 
-__all__ = ["Severity", "finding", "listed", "plural"]
+__all__ = ["Severity", "finding", "listed"]
 
 Severity = Literal["error", "warning", "info"]
 _NAMED_IN_TEXT = 3
@@ -31,11 +31,6 @@ def finding(
         count=len(paths) if count is None else count,
         paths=tuple(paths),
     )
-
-
-def plural(count: int, singular: str, many: str | None = None) -> str:
-    """Return ``1 file``, ``2 files``, ``1,000 files``; ``many`` is the irregular plural."""
-    return f"{count:,} {singular if count == 1 else many or singular + 's'}"
 
 
 def listed(names: Sequence[str], *, most: int = _NAMED_IN_TEXT) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from automl.data import audit, copies
 from automl.data.duplicates import exact_clusters, near_pairs
 from automl.data.examine import FileFacts
-from automl.data.findings import finding, listed, plural
+from automl.data.findings import finding, listed
 from automl.data.formats import Listing, RawSample, choose
 from automl.data.split import Item, divide, group_names, join_groups
 from automl.data.survey import Progress, Survey, survey
@@ -30,6 +30,7 @@ from automl.records import (
     Split,
     SplitCounts,
 )
+from automl.units import plural
 
 __all__ = ["prepare"]
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["ArtifactMaker", "Made"]
 
 _PARITY_IMAGES = 32
+_LARGEST_DIFFERENCE = 0.01
+"""Of a class probability, float32 file against PyTorch: well above rounding (1e-4 was seen)."""
 _SCORED_IMAGES = 2_000
 """Validation images that choose a calibration method; the artifact itself is scored on all."""
 
@@ -199,6 +201,11 @@ class ArtifactMaker:
             scores = self._score(path, None)
             frames = some_frames(self._context.folder, Split.VAL, _PARITY_IMAGES)
             parity: Parity = check_parity(deployed, path, frames)
+        if reference is None and parity.max_difference > _LARGEST_DIFFERENCE:
+            rejected = (
+                f"the exported file differs from the trained network by {parity.max_difference:.3g} "
+                f"in a probability; at most {_LARGEST_DIFFERENCE:g} is rounding"
+            )
         float_score = reference.scores.values[objective] if reference is not None else None
         return Artifact(
             scheme=scheme,

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from automl import registry
+from automl.errors import SpecError
 from automl.export.metadata import package_versions
 from automl.hardware.cache import MeasurementCache, answers, measurement_key
 from automl.hardware.device import Device, MeasureFailure, MeasureRequest
@@ -87,7 +88,11 @@ class Examiner:
         self.cached = 0
 
     def __call__(self, wave: tuple[Architecture, ...]) -> Mapping[Architecture, Examined]:
-        """Export and measure one wave; nothing is exported when the cache knows all of it."""
+        """Export and measure one wave; nothing is exported when the cache knows all of it.
+
+        Raises:
+            SpecError: when the search space names a network that does not exist.
+        """
         failures: dict[Architecture, str] = {}
         found: dict[Architecture, _Found] = {}
         with tempfile.TemporaryDirectory(prefix="automl-plan-") as folder:
@@ -99,6 +104,8 @@ class Examiner:
                 else:
                     found[architecture] = recalled
             for architecture, result in zip(fresh, self._export(fresh, folder), strict=True):
+                if isinstance(result, JobFailure) and result.is_spec_error:
+                    raise SpecError(result.error)
                 if isinstance(result, JobFailure):
                     failures[architecture] = f"could not be exported ({result.error})"
                 else:

@@ -20,6 +20,7 @@ from automl.pipeline.folder import RunFolder
 from automl.pipeline.images import open_data
 from automl.records import (
     Artifact,
+    Epoch,
     Split,
     TrialResult,
     TrialStatus,
@@ -79,24 +80,23 @@ class Session:
             with self._timed("setup"):
                 self._trainer = self._prepare()
         trainer, recipe = self._trainer, self._assignment.recipe
-        if len(trainer.epochs) < recipe.epochs and not self._is_time_short(trainer):
-            with self._timed("train"):
-                epoch = trainer.run_epoch()
-            self._folder.write_progress(
-                self._result(TrialStatus.STOPPED, (), epoch.val_score, error=None)
-            )
-            return StepReport(
-                epoch.val_score,
-                epoch.number,
-                False,
-                f"epoch {epoch.number}/{recipe.epochs}, loss {epoch.train_loss:.3f}",
-            )
-        return self._finish()
+        with self._timed("train"):
+            epoch = trainer.run_epoch()
+        if epoch.number == recipe.epochs or self._is_time_short(epoch):
+            # In the same step: the scheduler must not end a trial that is trained already.
+            return self._finish()
+        self._folder.write_progress(
+            self._result(TrialStatus.STOPPED, (), epoch.val_score, error=None)
+        )
+        return StepReport(
+            epoch.val_score,
+            epoch.number,
+            False,
+            f"epoch {epoch.number}/{recipe.epochs}, loss {epoch.train_loss:.3f}",
+        )
 
-    def _is_time_short(self, trainer: Trainer) -> bool:
-        if not trainer.epochs:
-            return False
-        needed = trainer.epochs[-1].seconds * 1.2 + _finish_seconds(self._context.folder)
+    def _is_time_short(self, epoch: Epoch) -> bool:
+        needed = epoch.seconds * 1.2 + _finish_seconds(self._context.folder)
         return self._left_s < needed
 
     @property

@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO, Any, TypeVar
 
-from automl.errors import AutomlError
+from automl.errors import AutomlError, SpecError
 from automl.records import dump_record, load_record
 
 __all__ = ["JobFailure", "WorkerPool", "main"]
@@ -35,6 +35,8 @@ class JobFailure:
     """A job that gave no result, and why."""
 
     error: str
+    is_spec_error: bool = False
+    """True when what the spec asks for is impossible, so that it is for the user to mend."""
 
 
 class WorkerPool:
@@ -89,7 +91,7 @@ class WorkerPool:
         else:
             self._drop(worker)
         if failure is not None:
-            return JobFailure(failure)
+            return failure
         kind = typing.get_type_hints(job)["return"]
         result: _Result = load_record(kind, json.dumps(answer))
         return result
@@ -143,7 +145,7 @@ class _Worker:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def ask(self, request: str, *, timeout_s: float) -> tuple[str | None, object]:
+    def ask(self, request: str, *, timeout_s: float) -> tuple[JobFailure | None, object]:
         """Return (why there is no answer, the answer)."""
         expired = threading.Event()
 
@@ -166,10 +168,12 @@ class _Worker:
         if not line.endswith("\n"):
             code = self._process.wait()
             if expired.is_set():
-                return f"took longer than {timeout_s:.0f} s and was ended", None
-            return f"its process ended with code {code}{_signal_hint(code)}", None
+                return JobFailure(f"took longer than {timeout_s:.0f} s and was ended"), None
+            return JobFailure(f"its process ended with code {code}{_signal_hint(code)}"), None
         answer = json.loads(line)
-        return answer.get("error"), answer.get("result")
+        if "error" in answer:
+            return JobFailure(answer["error"], answer.get("is_spec_error", False)), None
+        return None, answer["result"]
 
     def stop(self) -> None:
         with contextlib.suppress(OSError):
@@ -203,7 +207,7 @@ def _serve(requests: IO[str], answers: IO[str]) -> None:
             result = job(load_record(kind, json.dumps(request["argument"])))
             answer = {"result": json.loads(dump_record(result))}
         except AutomlError as error:
-            answer = {"error": str(error)}
+            answer = {"error": str(error), "is_spec_error": isinstance(error, SpecError)}
         except Exception as error:  # noqa: BLE001 - the boundary of the process: passed on as text
             answer = {"error": f"{type(error).__name__}: {error}"}
         answers.write(json.dumps(answer) + "\n")

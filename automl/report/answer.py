@@ -15,10 +15,9 @@ from automl.report.words import (
     isolate,
     metric_words,
     of_hundred,
-    plural,
     wilson_interval,
 )
-from automl.units import format_duration, format_latency, format_size
+from automl.units import format_duration, format_latency, format_size, plural
 
 __all__ = [
     "Answer",

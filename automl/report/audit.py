@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from automl.records import Finding, Prediction, PreparedData, Scores
-from automl.report.words import isolate, plural
+from automl.report.words import isolate
+from automl.units import plural
 
 __all__ = [
     "AuditView",

@@ -24,7 +24,8 @@ from automl.report.chart import (
 from automl.report.curve_charts import curve_charts
 from automl.report.scheme_charts import scheme_chart
 from automl.report.view import TargetView, View
-from automl.report.words import metric_words, plural
+from automl.report.words import metric_words
+from automl.units import plural
 
 __all__ = ["build_charts"]
 

@@ -18,7 +18,7 @@ from automl.report.chart import (
     finish,
 )
 from automl.report.view import View
-from automl.report.words import plural
+from automl.units import plural
 
 __all__ = ["curve_charts"]
 

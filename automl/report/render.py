@@ -27,10 +27,9 @@ from automl.report.words import (
     format_optional_size,
     format_score,
     metric_words,
-    plural,
 )
 from automl.resources import shipped
-from automl.units import format_duration
+from automl.units import format_duration, plural
 
 if TYPE_CHECKING:
     from jinja2 import Environment

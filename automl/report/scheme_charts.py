@@ -21,7 +21,7 @@ from automl.report.chart import (
 )
 from automl.report.schemes import SchemeRow
 from automl.report.view import TargetView
-from automl.report.words import plural
+from automl.units import plural
 
 __all__ = ["MAX_NETWORKS", "scheme_chart"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from automl.records import Artifact, Candidate, RunRecord, Target, Verdict
 from automl.report.candidates import percentile_of
-from automl.report.words import plural
+from automl.units import plural
 
 __all__ = ["SchemeRow", "SchemesView", "build_schemes"]
 

@@ -36,8 +36,7 @@ from automl.report.candidates import (
     percentile_of,
 )
 from automl.report.schemes import SchemesView, build_schemes
-from automl.report.words import plural
-from automl.units import format_size
+from automl.units import format_size, plural
 
 __all__ = ["Curve", "MetricRow", "TargetView", "TimeRow", "View", "WeightsRow", "build_view"]
 

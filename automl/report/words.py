@@ -19,7 +19,6 @@ __all__ = [
     "join_words",
     "metric_words",
     "of_hundred",
-    "plural",
     "wilson_interval",
 ]
 
@@ -60,11 +59,6 @@ def format_interval(value: float, low: float, high: float) -> str:
     """Return milliseconds with their 95 % interval: ``3.05 ms (2.98 to 3.12)``."""
     edges = [format_latency(edge).removesuffix(" ms") for edge in (low, high)]
     return f"{format_latency(value)} ({edges[0]} to {edges[1]})"
-
-
-def plural(count: int, noun: str, many: str | None = None) -> str:
-    """Return a count with its noun: ``1 image``, ``1,204 images``."""
-    return f"{count:,} {noun if count == 1 else many or noun + 's'}"
 
 
 def join_words(words: Sequence[str]) -> str:

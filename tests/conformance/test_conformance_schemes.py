@@ -231,3 +231,12 @@ def test_scheme_runs_in_a_bare_copy_of_the_predictor(
     row = json.loads(run.stdout)[0]
     assert row["label"] in _CLASSES
     assert sum(row["scores"].values()) == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", registry.names("scheme"))
+def test_scheme_says_what_it_is(name: str) -> None:
+    scheme: Scheme = registry.load("scheme", name)()
+    assert scheme.name == name
+    assert scheme.explanation.endswith(".")
+    assert isinstance(scheme.plannable, bool)
+    assert scheme.repairs is None or scheme.repairs in registry.names("scheme")

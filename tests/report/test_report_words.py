@@ -12,9 +12,9 @@ from automl.report.words import (
     join_words,
     metric_words,
     of_hundred,
-    plural,
     wilson_interval,
 )
+from automl.units import plural
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,25 @@ def test_int8_that_is_slower_than_float_still_counts_when_float_is_too_large() -
     assert verdict.status is VerdictStatus.FITS
 
 
+def test_int8_as_fast_as_float_is_kept_because_it_is_smaller() -> None:
+    verdict = judge(
+        Candidate(architecture(), "int8-static"), target(), examined(float_ms=3.0, int8_ms=3.05)
+    )
+    assert verdict.status is VerdictStatus.FITS
+
+
+@pytest.mark.parametrize(
+    ("cpu_ms", "status"), [(4.0, VerdictStatus.UNSURE), (12.0, VerdictStatus.TOO_SLOW)]
+)
+def test_a_network_that_waited_for_its_core_is_not_called_too_slow(
+    cpu_ms: float, status: VerdictStatus
+) -> None:
+    known = Examined({("float32", "local"): measurement(20.0, cpu_ms=cpu_ms)}, {})
+    verdict = judge(Candidate(architecture(), "float32"), target(), known)
+    assert verdict.status is status
+    assert ("other work disturbed it" in verdict.reason) is (status is VerdictStatus.UNSURE)
+
+
 @pytest.mark.parametrize(
     ("int8_ms", "status"),
     [(2.0, VerdictStatus.AFTER_TRAINING), (30.0, VerdictStatus.TOO_SLOW)],

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from automl.data.findings import finding, listed, plural
+from automl.data.findings import finding, listed
 from automl.data.formats.listing import (
     SPLIT_NAMES,
     Listing,
@@ -20,6 +20,7 @@ from automl.data.formats.listing import (
 )
 from automl.errors import DataError, did_you_mean
 from automl.records import Finding, Split
+from automl.units import plural
 
 __all__ = ["FolderFormat"]
 

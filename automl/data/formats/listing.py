@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from automl.data.findings import finding, listed, plural
+from automl.data.findings import finding, listed
 from automl.errors import DataError, did_you_mean
 from automl.records import Finding, Split
+from automl.units import plural
 
 __all__ = [
     "SPLIT_NAMES",

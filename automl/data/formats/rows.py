@@ -6,10 +6,11 @@ import os
 from collections import defaultdict
 from pathlib import Path
 
-from automl.data.findings import Severity, finding, listed, plural
+from automl.data.findings import Severity, finding, listed
 from automl.data.formats.listing import SPLIT_NAMES, RawSample
 from automl.errors import did_you_mean
 from automl.records import Finding, Split
+from automl.units import plural
 
 __all__ = ["RowReader"]
 
