@@ -21,6 +21,7 @@ __all__ = [
     "SERIES",
     "SHAPES",
     "STATE_COLOURS",
+    "VERDICT_COLOURS",
     "Chart",
     "Charts",
     "LegendEntry",
@@ -50,6 +51,15 @@ STATE_COLOURS = {
     CandidateState.STOPPED: GREY,
     CandidateState.FAILED: "#d64545",
 }
+VERDICT_COLOURS = {
+    "fits": "#2e9e5b",
+    "unsure": "#b5832a",
+    "slower than float": "#d9730d",
+    "too slow": "#d64545",
+    "too large": "#8b5fbf",
+    "too much memory": "#c2589b",
+}
+"""Of the plan's verdicts; all others are grey."""
 SERIES = (
     "#3b82c4", "#d9730d", "#2e9e5b", "#8b5fbf", "#1a9aa0", "#b5832a", "#d64545", "#c2589b",
 )  # fmt: skip

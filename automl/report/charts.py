@@ -9,11 +9,11 @@ from automl.report.chart import (
     GREY,
     NO_CHARTS,
     STATE_COLOURS,
+    VERDICT_COLOURS,
     Chart,
     Charts,
     LegendEntry,
     budget_layers,
-    colour,
     encode_table,
     finish,
     latency_axis,
@@ -163,7 +163,7 @@ def _strip_chart(target: TargetView, index: int) -> Charts:
     height = 50 + 26 * len({row.scheme for row in rows})
     spec = finish(_strip(name, rows, verdicts, target), height)
     description = f"{plural(len(rows), 'candidate')} measured, not trained, by latency."
-    legend = tuple(LegendEntry(v, colour(i), "square") for i, v in enumerate(verdicts))
+    legend = tuple(LegendEntry(v, VERDICT_COLOURS.get(v, GREY), "square") for v in verdicts)
     title = "Measured, but not trained"
     chart = Chart(key, title, description, height, spec, (name,), legend)
     return Charts({key: chart}, {name: table})
@@ -177,7 +177,7 @@ def _strip(name: str, rows: list[CandidateRow], verdicts: list[str], target: Tar
     import altair as alt
 
     latencies = [row.latency_ms for row in rows if row.latency_ms is not None]
-    scale = alt.Scale(domain=verdicts, range=[colour(i) for i in range(len(verdicts))])
+    scale = alt.Scale(domain=verdicts, range=[VERDICT_COLOURS.get(v, GREY) for v in verdicts])
     ticks = (
         alt.Chart(alt.NamedData(name))
         .mark_tick(thickness=3, size=16, opacity=1)

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from automl.report.chart import BUDGET_COLOUR, GREY, SERIES, STATE_COLOURS, encode_table
+from automl.report.chart import (
+    BUDGET_COLOUR,
+    GREY,
+    SERIES,
+    STATE_COLOURS,
+    VERDICT_COLOURS,
+    encode_table,
+)
 from automl.report.charts import build_charts
 from automl.report.scheme_charts import MAX_NETWORKS
 from automl.report.view import build_view
@@ -29,7 +36,10 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-@pytest.mark.parametrize("colour", sorted({*SERIES, *STATE_COLOURS.values(), BUDGET_COLOUR, GREY}))
+@pytest.mark.parametrize(
+    "colour",
+    sorted({*SERIES, *STATE_COLOURS.values(), *VERDICT_COLOURS.values(), BUDGET_COLOUR, GREY}),
+)
 def test_colours_can_be_told_from_both_grounds(colour: str) -> None:
     assert contrast(colour, LIGHT) >= 3
     assert contrast(colour, DARK) >= 3
