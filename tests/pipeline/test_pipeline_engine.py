@@ -13,13 +13,13 @@ from run_maker import Finished, hash_tree, run_automl, shared_run, write_space, 
 
 from automl import load_bundle, load_spec
 from automl.data.frames import FrameStore
-from automl.errors import DataError, RunError
+from automl.errors import DataError, RunError, SpecError
 from automl.export.bundle import read_card
 from automl.export.evaluate import run_artifact
 from automl.pipeline.engine import plan_only, read_run, resume, run
 from automl.pipeline.folder import RunFolder
 from automl.pipeline.outcome import unmet
-from automl.records import Audit, Split, TrialStatus, VerdictStatus
+from automl.records import Audit, Split, TrialStatus
 from automl.storage import read_record, sha256_file
 from automl.tasks.classification import ClassificationTask
 
@@ -356,19 +356,14 @@ def test_a_size_that_only_int8_has_leads_to_that_scheme(finished: Finished, proj
     assert {candidate.scheme for candidate in feasible} == {"int8-static"}
 
 
-def test_a_network_that_does_not_exist_is_a_verdict_and_not_a_crash(
+def test_a_network_that_does_not_exist_is_refused_before_the_run(
     finished: Finished, project: Path
 ) -> None:
     text = (project / "space.yaml").read_text()
     (project / "space.yaml").write_text(text.replace("[test_resnet]", "[tset_resnet]"))
     spec = write_spec(project / "odd.yaml", finished.data)
-    plan = plan_only(load_spec(spec))
-    failed = [v for v in plan.verdicts if v.status is VerdictStatus.FAILED]
-    assert {v.candidate.architecture.backbone for v in failed} == {"tset_resnet"}
-    assert all(
-        "Unknown backbone 'tset_resnet'. Did you mean 'test_resnet'?" in v.reason for v in failed
-    )
-    assert {c.architecture.backbone for c in plan.feasible()} == {"test_efficientnet"}
+    with pytest.raises(SpecError, match=r"Unknown backbone 'tset_resnet'\. Did you mean"):
+        plan_only(load_spec(spec))
 
 
 def test_a_run_takes_the_next_free_name(finished: Finished, project: Path) -> None:
