@@ -5,6 +5,7 @@ Every stage reads and writes files of the run folder, so a run can end at any mo
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -158,7 +159,8 @@ class _Run:
             self._save()
             self._folder.log("interrupted")
             raise RunInterruptedError(
-                f"Stopped. Everything finished is kept; go on with: automl resume {self._folder.path}"
+                "Stopped. Everything finished is kept; "
+                f"go on with: automl resume {shlex.quote(str(self._folder.path))}"
             ) from None
 
     def _stages(self, device: Device, pool: WorkerPool) -> RunRecord:
@@ -312,7 +314,8 @@ def _changed(before: PreparedData, after: PreparedData) -> str:
     if not names:
         return "the labels or the split differ"
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{len(names)} files differ ({', '.join(names[:3])}{more})"
+    count = "1 file differs" if len(names) == 1 else f"{len(names)} files differ"
+    return f"{count} ({', '.join(names[:3])}{more})"
 
 
 def _free_folder(output: Path, name: str) -> Path:

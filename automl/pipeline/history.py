@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from automl.errors import RunError
@@ -28,7 +29,8 @@ def read_run(path: Path) -> RunRecord:
     folder = RunFolder.existing(path)
     data, plan, state = folder.read_data(), folder.read_plan(), folder.read_state()
     if data is None or plan is None or state is None:
-        raise RunError(f"'{path}' has no plan yet. Go on with: automl resume {path}")
+        command = f"automl resume {shlex.quote(str(path))}"
+        raise RunError(f"'{path}' has no plan yet. Go on with: {command}")
     return make_record(
         folder, folder.read_spec(), data, plan, folder.read_trials(), folder.read_selection(), state
     )

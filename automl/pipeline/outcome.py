@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from automl.records import RunRecord, TargetSelection
 
 __all__ = ["unmet"]
@@ -10,7 +12,8 @@ __all__ = ["unmet"]
 def unmet(record: RunRecord) -> list[str]:
     """Return what was asked and is not met, a sentence each; empty when every requirement holds."""
     if record.selection is None:
-        return [f"The run is not finished. Go on with: automl resume {record.folder}"]
+        command = f"automl resume {shlex.quote(record.folder)}"
+        return [f"The run is not finished. Go on with: {command}"]
     return [line for chosen in record.selection.targets for line in _unmet(chosen)]
 
 

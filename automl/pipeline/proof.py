@@ -276,7 +276,7 @@ def _nothing_trained(trials: Sequence[TrialResult]) -> Shortfall:
     return Shortfall(
         "networks that fit were found, but none was trained to the end",
         "search.time",
-        "a longer search.time, or 'automl resume' with the time that is left",
+        "a longer search.time in the spec, and a new run",
     )
 
 

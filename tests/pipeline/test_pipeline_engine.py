@@ -32,7 +32,7 @@ def finished(paper_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Fi
 @pytest.fixture
 def copied(finished: Finished, tmp_path: Path) -> Path:
     """The run's folder, to be damaged."""
-    return Path(shutil.copytree(finished.path, tmp_path / "paper"))
+    return Path(shutil.copytree(finished.path, tmp_path / "my runs" / "paper"))
 
 
 def test_a_run_ends_well_with_all_its_files(finished: Finished) -> None:
@@ -261,7 +261,14 @@ def test_a_folder_without_a_run_or_a_plan_is_refused(tmp_path: Path, copied: Pat
     (copied / "plan.json").unlink()
     with pytest.raises(RunError) as caught:
         read_run(copied)
-    assert str(caught.value) == f"'{copied}' has no plan yet. Go on with: automl resume {copied}"
+    assert str(caught.value) == f"'{copied}' has no plan yet. Go on with: automl resume '{copied}'"
+
+
+def test_a_run_that_is_not_finished_says_how_to_go_on(copied: Path) -> None:
+    (copied / "selection.json").unlink()
+    assert unmet(read_run(copied)) == [
+        f"The run is not finished. Go on with: automl resume '{copied}'"
+    ]
 
 
 @pytest.fixture
@@ -311,6 +318,18 @@ def test_a_run_in_which_nothing_fits_says_what_would(finished: Finished, project
     plan = plan_only(load_spec(spec))
     assert plan.feasible()
     assert (project / "runs" / "fast" / "report.html").is_file()
+
+
+def test_too_little_time_to_train_anything_is_said(finished: Finished, project: Path) -> None:
+    spec = write_spec(project / "hasty.yaml", finished.data, time_s=12)
+    record = run(replace(load_spec(spec), output=str(project / "runs")))
+    assert record.trials == ()
+    assert unmet(record) == [
+        "Nothing fits target 'local'.\n"
+        "  Best reached:        networks that fit were found, but none was trained to the end\n"
+        "  Binding requirement: search.time\n"
+        "  Smallest change that works: a longer search.time in the spec, and a new run"
+    ]
 
 
 def test_a_size_that_nothing_has_is_named_with_the_smallest_that_works(
