@@ -25,7 +25,7 @@ from automl.storage import sha256_bytes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FrameStore"]
+__all__ = ["FrameStore", "Squares"]
 
 _RESIZED_LIMIT_BYTES = 4 * 10**9
 """Squares of one size are kept on disk up to this much, or four times the frames if that is
@@ -112,12 +112,21 @@ class FrameStore:
         Raises:
             DataError: when a file must be read and has changed or gone.
         """
-        if not len(indices):
-            return np.empty((0, image_size, image_size, 3), np.uint8)
-        squares = self._squares_of(image_size)
-        if squares is not None:
-            return np.asarray(squares[self._rows[np.asarray(indices)]])
-        return np.stack([self._square(index, image_size) for index in indices])
+        squares = self.squares(indices, image_size)
+        return squares.batch(np.arange(len(squares)))
+
+    def squares(self, indices: Sequence[int], image_size: int) -> Squares:
+        """Return what :meth:`resized` does, to be read a batch at a time.
+
+        The file of squares is made now, if there is room for it, so that reading is quick.
+
+        Raises:
+            DataError: when a file must be read and has changed or gone.
+        """
+        positions = np.asarray(indices, np.intp)
+        kept = self._squares_of(image_size) if len(positions) else None
+        rows = None if kept is None else self._rows[positions]
+        return Squares(self, positions, image_size, kept=kept, rows=rows)
 
     @cached_property
     def _rows(self) -> NDArray[np.intp]:
@@ -151,7 +160,12 @@ class FrameStore:
         except ImageError as error:
             raise DataError(f"'{self.dataset.samples[index].path}' {error}.") from error
 
-    def _square(self, index: int, side: int) -> NDArray[np.uint8]:
+    def square(self, index: int, side: int) -> NDArray[np.uint8]:
+        """Return one frame as ``(S, S, 3)`` uint8, made now from the cached frame or the file.
+
+        Raises:
+            DataError: when the file must be read and has changed or gone.
+        """
         stored = self._stored(index)
         if stored is None or (
             stored.shape[:2] != self._size(index) and min(stored.shape[:2]) < side
@@ -190,7 +204,7 @@ class FrameStore:
                 # A content left out of this data set (conflicting labels) may be used by another.
                 unused = index < 0
                 square = (
-                    resize(self._entry(row), (side, side)) if unused else self._square(index, side)
+                    resize(self._entry(row), (side, side)) if unused else self.square(index, side)
                 )
                 stream.write(np.ascontiguousarray(square).data)
 
@@ -198,6 +212,53 @@ class FrameStore:
         limit = max(_RESIZED_LIMIT_BYTES, 4 * self._frames.size)
         free = shutil.disk_usage(self._folder or "/").free
         return size_bytes <= min(limit, free * _FREE_SHARE)
+
+
+class Squares:
+    """Some images of a :class:`FrameStore` at one size, read a batch at a time.
+
+    A set of any size can be trained on: memory is needed for one batch, not for the set.
+    """
+
+    def __init__(
+        self,
+        store: FrameStore,
+        indices: NDArray[np.intp],
+        image_size: int,
+        *,
+        kept: NDArray[np.uint8] | None,
+        rows: NDArray[np.intp] | None,
+    ) -> None:
+        """Read the samples ``indices`` of a store; made by :meth:`FrameStore.squares`.
+
+        Args:
+            store: where the frames are.
+            indices: ``(n,)`` samples of the store.
+            image_size: S.
+            kept: the squares on disk, ``(entries, S, S, 3)``; ``None``: made at every use.
+            rows: ``(n,)`` entry of ``kept`` for each sample.
+        """
+        self._store = store
+        self._indices = indices
+        self._side = image_size
+        self._kept = kept
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def batch(self, positions: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Return a new array ``(n, S, S, 3)`` uint8 of the images at some positions of this set.
+
+        Raises:
+            DataError: when a file must be read and has changed or gone.
+        """
+        if self._kept is not None and self._rows is not None:
+            return np.asarray(self._kept[self._rows[positions]])
+        pixels = np.empty((len(positions), self._side, self._side, 3), np.uint8)
+        for place, index in enumerate(self._indices[positions].tolist()):
+            pixels[place] = self._store.square(index, self._side)
+        return pixels
 
 
 def _mapped(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -126,7 +126,7 @@ class Session:
         self._network = network
         sets = {
             split: ImageSet(
-                store.resized(dataset.indices(split), architecture.image_size),
+                store.squares(dataset.indices(split), architecture.image_size),
                 store.labels[list(dataset.indices(split))],
             )
             for split in (Split.TRAIN, Split.VAL)
@@ -164,10 +164,12 @@ class Session:
             for a in artifacts
             if a.rejected is None and a.scheme in self._feasible
         ]
-        objective = max(scores, default=0.0)
+        objective = max(scores, default=None)
         _note_finish_seconds(self._context.folder, time.monotonic() - started)
         result = self._result(TrialStatus.FINISHED, artifacts, objective, error=None)
         self._folder.write_trial(replace(result, skipped=made.skipped))
+        if objective is None:
+            return StepReport(0.0, self._epochs_done, True, "no file of it may be delivered")
         return StepReport(objective, self._epochs_done, True, f"artifact scores {objective:.4f}")
 
     @property

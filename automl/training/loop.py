@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 
     from automl.models.backbones import Network
 
-__all__ = ["DivergedError", "ImageSet", "Trainer"]
+__all__ = ["ArrayImages", "DivergedError", "ImageSet", "Images", "Trainer"]
 
 _WARM_UP_SHARE = 0.25
 """Share of all steps in which the learning rate rises; a quarter held best on short fine-tunings."""
 _FEWEST_STEPS = 5
 """With fewer, OneCycleLR divides by the length of a warm-up that has no steps."""
+_VAL_BATCH = 64
+"""Images that are looked at together: more are no quicker on a processor."""
 _GRADIENT_NORM = 5.0
 """Clip: keeps one odd batch from throwing pretrained weights away."""
 
@@ -38,11 +40,35 @@ class DivergedError(AutomlError):
     """The loss is no longer a number: the learning rate was too high for this network."""
 
 
+class Images(Protocol):
+    """N images of one size that need not be in memory together."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, positions: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Return a new array ``(n, S, S, 3)`` uint8 of the images at some positions."""
+        ...
+
+
+@dataclass(frozen=True)
+class ArrayImages:
+    """Images ``(N, S, S, 3)`` uint8 that are in memory."""
+
+    pixels: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def batch(self, positions: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Return a new array ``(n, S, S, 3)`` uint8 of the images at some positions."""
+        return self.pixels[positions]
+
+
 @dataclass(frozen=True)
 class ImageSet:
-    """Images ``(N, S, S, 3)`` uint8 with their labels ``(N,)`` int64."""
+    """Images with their labels ``(N,)`` int64."""
 
-    images: NDArray[np.uint8]
+    images: Images
     labels: NDArray[np.int64]
 
 
@@ -138,8 +164,10 @@ class Trainer:
         self._module.eval()
         logits = []
         with torch.inference_mode():
-            for start in range(0, len(self._val.labels), 64):
-                images = torch.from_numpy(np.array(self._val.images[start : start + 64]))
+            count = len(self._val.labels)
+            for start in range(0, count, _VAL_BATCH):
+                positions = np.arange(start, min(start + _VAL_BATCH, count))
+                images = torch.from_numpy(self._val.images.batch(positions))
                 logits.append(self._module(self._normalise(images.permute(0, 3, 1, 2))).float())
             stacked = torch.cat(logits)
             labels = torch.from_numpy(self._val.labels).to(self._device)
@@ -149,7 +177,7 @@ class Trainer:
         return loss, self._score(stacked, self._val.labels)
 
     def _step(self, indices: NDArray[np.int64]) -> float:
-        images = torch.from_numpy(self._train.images[indices]).permute(0, 3, 1, 2)
+        images = torch.from_numpy(self._train.images.batch(indices)).permute(0, 3, 1, 2)
         varied = torch.stack([self._augment(image) for image in images])
         labels = torch.from_numpy(self._train.labels[indices]).to(self._device)
         self._optimizer.zero_grad(set_to_none=True)

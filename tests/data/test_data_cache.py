@@ -8,6 +8,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,6 +77,26 @@ def test_a_changed_an_added_and_a_removed_file_are_noticed(
         FrameStore(first).encoded(0)
     with pytest.raises(DataError, match=r"'pass/s00_00.png' .* has changed since"):
         FrameStore(first).encoded(30)
+
+
+@pytest.mark.parametrize("cache_bytes", [10**9, 0])
+def test_squares_are_read_a_batch_at_a_time_into_memory_for_one_batch(
+    two_classes: Path, prepared: Prepared, cache_bytes: int
+) -> None:
+    store = FrameStore(prepared(two_classes, cache_bytes=cache_bytes).dataset)
+    side, batch, indices = 200, 4, list(range(59, 19, -1))
+    expected = store.resized(indices, side)
+    squares = FrameStore(store.dataset).squares(indices, side)
+    assert len(squares) == 40
+    tracemalloc.start()
+    for start in range(0, 40, batch):
+        positions = np.arange(start, start + batch)
+        assert np.array_equal(squares.batch(positions), expected[start : start + batch])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < expected.nbytes / 4
+    assert squares.batch(np.array([7, 0, 7])).flags.writeable
+    assert np.array_equal(squares.batch(np.array([7, 0, 7])), expected[[7, 0, 7]])
 
 
 @pytest.mark.parametrize("name", ["frames.u8", "entries.npy", "index.json"])

@@ -12,6 +12,7 @@ from bundle_maker import copy_images, make_spec
 from record_makers import RECIPE, architecture, artifact, trial
 
 from automl.data import prepare
+from automl.data.frames import Squares
 from automl.pipeline.context import TrialContext
 from automl.pipeline.folder import RunFolder
 from automl.pipeline.listener import Listener
@@ -107,6 +108,26 @@ def test_the_same_trial_gives_the_same_epochs_again(prepared: Prepared) -> None:
         replace(e, seconds=0.0) for e in second.epochs
     ]
     assert first.artifacts[0].scores == second.artifacts[0].scores
+
+
+def test_a_set_too_large_for_the_cache_trains_to_the_same_numbers_from_its_files(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    folders = []
+    for cache_bytes in (10**9, 0):
+        spec = replace(prepared.context.spec.data, cache_bytes=cache_bytes)
+        # stored whole: what is stored reduced is resized twice, and differs in the last bits
+        data = prepare(spec, task="classification", stored_side=10_000)
+        assert (data.dataset.cache is None) == (cache_bytes == 0)
+        folders.append(RunFolder(tmp_path / str(cache_bytes)))
+        folders[-1].write_data(data)
+    epochs = []
+    for folder in folders:
+        session = prepared.session(assignment(2), folder=str(folder.path))
+        trainer = session._prepare()
+        assert isinstance(trainer._train.images, Squares)
+        epochs.append([replace(trainer.run_epoch(), seconds=0.0) for _ in range(2)])
+    assert epochs[0] == epochs[1]
 
 
 def test_a_trial_that_diverges_is_recorded_with_its_error(prepared: Prepared) -> None:

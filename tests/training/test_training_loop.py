@@ -19,7 +19,7 @@ from automl.records import Recipe
 from automl.records.candidates import Freeze
 from automl.tasks.classification import ClassificationTask
 from automl.training.checkpoint import save_weights
-from automl.training.loop import DivergedError, ImageSet, Trainer
+from automl.training.loop import ArrayImages, DivergedError, ImageSet, Trainer
 
 SIDE = 32
 QUICK = replace(RECIPE, learning_rate=3e-3, epochs=4, batch_size=8)
@@ -34,7 +34,7 @@ def read(folder: Path, positions: slice) -> ImageSet:
             frame = decode_image(path.read_bytes())[:SIDE, :SIDE]
             frames.append(frame // 2 if label == 0 else frame)
             labels.append(label)
-    return ImageSet(np.stack(frames), np.array(labels, np.int64))
+    return ImageSet(ArrayImages(np.stack(frames)), np.array(labels, np.int64))
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,8 @@ def test_a_training_that_diverges_says_so(train: ImageSet, val: ImageSet, backbo
 def test_any_number_of_images_and_epochs_can_be_trained(
     train: ImageSet, val: ImageSet, images: int, batch_size: int, epochs: int
 ) -> None:
-    few = ImageSet(train.images[-images:], train.labels[-images:])
+    last = np.arange(len(train.images))[-images:]
+    few = ImageSet(ArrayImages(train.images.batch(last)), train.labels[last])
     recipe = replace(QUICK, batch_size=batch_size, epochs=epochs)
     learning = trainer(few, val, recipe=recipe)
     for _ in range(epochs):
@@ -174,11 +175,14 @@ def test_any_number_of_images_and_epochs_can_be_trained(
 
 
 def test_images_of_a_file_that_is_only_read_can_be_used(train: ImageSet, val: ImageSet) -> None:
-    sets = [ImageSet(one.images.copy(), one.labels) for one in (train, val)]
-    for one in sets:
-        one.images.setflags(write=False)
+    sets = []
+    for one in (train, val):
+        pixels = one.images.batch(np.arange(len(one.images)))
+        pixels.setflags(write=False)
+        sets.append(ImageSet(ArrayImages(pixels), one.labels))
+    before = train.images.batch(np.arange(len(train.images)))
     trainer(sets[0], sets[1]).run_epoch()
-    assert np.array_equal(sets[0].images, train.images)
+    assert np.array_equal(sets[0].images.batch(np.arange(len(before))), before)
 
 
 def test_validation_does_not_change_the_network(train: ImageSet, val: ImageSet) -> None:
