@@ -9,7 +9,7 @@ from typing import cast
 
 from automl import registry
 from automl.data import prepare
-from automl.errors import DataError, SpecError
+from automl.errors import DataError, SpecError, did_you_mean
 from automl.hardware.device import Device
 from automl.models.weights import WeightsReport, resolve_weights
 from automl.pipeline.examination import Examiner
@@ -21,6 +21,7 @@ from automl.records import (
     Plan,
     PlannedArchitecture,
     PreparedData,
+    Requirement,
     SearchSpace,
     Spec,
     Split,
@@ -28,6 +29,7 @@ from automl.records import (
 )
 from automl.search.feasibility import Examined, explore
 from automl.search.space import apply_spec, load_space
+from automl.spec.problems import escape
 
 __all__ = ["Planned", "make_plan", "open_device", "prepare_data"]
 
@@ -69,7 +71,9 @@ def prepare_data(spec: Spec, observer: Observer) -> PreparedData:
     """Read, check, divide and decode the images.
 
     Raises:
-        DataError: when they cannot be used, or a split that judges holds one class only.
+        SpecError: when ``require`` names a class that the images do not have.
+        DataError: when they cannot be used, or a split that judges holds one class only, or none
+            of a class that ``require`` names.
     """
     observer.stage("data")
     largest = max(a.image_size for a in read_space(spec).architectures)
@@ -81,6 +85,7 @@ def prepare_data(spec: Spec, observer: Observer) -> PreparedData:
     )
     for split in (Split.VAL, Split.TEST):
         _check_classes(data.dataset, split)
+    _check_requirements(spec, data.dataset)
     return data
 
 
@@ -93,6 +98,33 @@ def _check_classes(dataset: Dataset, split: Split) -> None:
     raise DataError(
         f"The {split} split holds images of '{only}' only, so nothing can be said of the others. "
         f"Add images of {absent} to it, or let the split be drawn."
+    )
+
+
+def _check_requirements(spec: Spec, dataset: Dataset) -> None:
+    """Refuse bounds that could never be judged, before hours are spent on a search for them."""
+    for requirement in spec.requirements:
+        name = requirement.class_name
+        if name is None:
+            continue
+        if name not in dataset.classes:
+            raise SpecError(
+                f"require: {escape(requirement.key)}: the images have no class '{escape(name)}'."
+                f"{did_you_mean(escape(name), map(escape, dataset.classes))}"
+            )
+        for split in (Split.VAL, Split.TEST):
+            _check_present(requirement, dataset, split)
+
+
+def _check_present(requirement: Requirement, dataset: Dataset, split: Split) -> None:
+    label = dataset.classes.index(requirement.class_name or "")
+    if any(dataset.samples[i].label == label for i in dataset.indices(split)):
+        return
+    name = escape(requirement.class_name or "")
+    raise DataError(
+        f"require: {escape(requirement.key)} cannot be judged: the {split} split holds no image "
+        f"of '{name}'. Add images of '{name}' (of other groups, where groups are kept together), "
+        f"enlarge data.split.{split}, or leave the requirement out."
     )
 
 
