@@ -135,7 +135,7 @@ def artifact(
         size_bytes=1_000_000,
         scores=Scores({"balanced-accuracy": score, **(values or {})}, ((1, 0), (0, 1)), 2),
         parity=Parity(2, 0.0, 1.0),
-        drop=0.0,
+        drop=0.2 if rejected else 0.0,
         rejected=rejected,
         details={},
     )

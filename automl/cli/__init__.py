@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +53,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for plugins takes 25 ms
 
 _INTERRUPTED = 130
+_TERMINATED = 143
 _DEFECT = 1
 
 
@@ -59,6 +62,18 @@ class _Session:
     """What the options before the command say."""
 
     debug: bool
+    terminated: bool = False
+    """SIGTERM came: a node is taken away, a service is stopped."""
+
+    def listen(self) -> None:
+        """Treat SIGTERM like Ctrl-C, so that what is finished is kept and told."""
+
+        def end(*_: object) -> None:
+            self.terminated = True
+            raise KeyboardInterrupt
+
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, end)
 
 
 class _LazyGroup(click.Group):
@@ -110,6 +125,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     session = _Session(debug=os.environ.get("AUTOML_DEBUG", "") not in ("", "0"))
     try:
+        session.listen()
         arguments = None if args is None else list(args)
         outcome = cli.main(arguments, prog_name="automl", standalone_mode=False, obj=session)
         sys.stdout.flush()
@@ -120,7 +136,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort, RunInterruptedError) as error:
         click.echo(f"Interrupted. {error}".rstrip(), err=True)
-        return _INTERRUPTED
+        return _TERMINATED if session.terminated else _INTERRUPTED
     except AutomlError as error:
         _show_traceback(session)
         click.echo(f"Error: {error}", err=True)

@@ -174,7 +174,7 @@ class _Run:
             with self._stage("search"):
                 self._search(plan, data, device)
         trials = folder.read_trials()
-        self._state = replace(self._state, first_deployable_s=first_deployable_s(trials))
+        self._state = replace(self._state, first_deployable_s=first_deployable_s(trials, plan))
         with self._stage("proof"):
             prover = Prover(
                 spec,

@@ -27,6 +27,7 @@ from automl.records import (
     Measurement,
     Scope,
     Target,
+    runs_for_bound,
 )
 from automl.search.feasibility import Examined
 from automl.storage import DamagedFileError, cache_folder, read_record, sha256_bytes, write_record
@@ -36,9 +37,11 @@ __all__ = ["Examiner", "is_plannable"]
 PLANNING_RUNS = 72
 """The fewest with which a 95 % interval of the 95th percentile has an upper end."""
 PLANNING_SECONDS = 2.0
+_EXPORTED_AT_ONCE = 6
+"""Architectures exported before their files are measured: their files lie on disk meanwhile."""
 _FILES_AT_ONCE = 12
 """Models measured in turns in one process: they are all in memory at once."""
-_EXPORT_VERSION = 1
+_EXPORT_VERSION = 2
 """Raised when exporting changes, so that older entries are not used."""
 
 
@@ -59,6 +62,8 @@ class Examiner:
         targets: all on one device.
         schemes: to be tried; those that are known only after training are passed on as such.
         progress: told in one line what is being done.
+        may_go_on: asked before each handful; once it says no, the rest of a wave is left out.
+        stop_early: whether measuring ends as soon as a file cannot fit.
     """
 
     def __init__(
@@ -71,6 +76,8 @@ class Examiner:
         device: Device,
         pool: WorkerPool,
         progress: Callable[[str], None],
+        may_go_on: Callable[[], bool] = lambda: True,
+        stop_early: bool = True,
     ) -> None:
         self._task = task
         self._dataset = dataset
@@ -81,6 +88,8 @@ class Examiner:
         self._host: Host = device.host()
         self._pool = pool
         self._progress = progress
+        self._may_go_on = may_go_on
+        self._stop_early = stop_early
         self._cache = MeasurementCache()
         self._image = str(Path(dataset.root) / dataset.samples[0].path)
         self.exported: dict[Architecture, Exported] = {}
@@ -103,21 +112,36 @@ class Examiner:
                     fresh.append(architecture)
                 else:
                     found[architecture] = recalled
-            for architecture, result in zip(fresh, self._export(fresh, folder), strict=True):
-                if isinstance(result, JobFailure) and result.is_spec_error:
-                    raise SpecError(result.error)
-                if isinstance(result, JobFailure):
-                    failures[architecture] = f"could not be exported ({result.error})"
-                else:
-                    self.exported[architecture] = result
-            found.update(self._measure([a for a in fresh if a not in failures]))
-        return {a: self._examined(a, found.get(a, {}), failures.get(a)) for a in wave}
+            for start in range(0, len(fresh), _EXPORTED_AT_ONCE):
+                if not self._may_go_on():
+                    break
+                part = fresh[start : start + _EXPORTED_AT_ONCE]
+                failures.update(self._export_part(part, folder))
+                found.update(self._measure([a for a in part if a not in failures]))
+        return {
+            a: self._examined(a, found.get(a, {}), failures.get(a))
+            for a in wave
+            if a in found or a in failures
+        }
+
+    def _export_part(self, part: Sequence[Architecture], folder: str) -> dict[Architecture, str]:
+        """Export a handful; returns why some could not be."""
+        failures = {}
+        for architecture, result in zip(part, self._export(part, folder), strict=True):
+            if isinstance(result, JobFailure) and result.is_spec_error:
+                raise SpecError(result.error)
+            if isinstance(result, JobFailure):
+                failures[architecture] = f"could not be exported ({result.error})"
+            else:
+                self.exported[architecture] = result
+        return failures
 
     def _examined(self, architecture: Architecture, found: _Found, failure: str | None) -> Examined:
         if failure is not None:
             broken = dict.fromkeys((*self._schemes, *self._after_training), failure)
         else:
-            broken = dict(self.exported[architecture].errors)
+            made = self.exported[architecture]
+            broken = dict(made.errors) | dict(made.refused)
         errors = {(s, t.name): why for s, why in broken.items() for t in self._targets}
         measurements = {}
         for key, outcome in found.items():
@@ -149,7 +173,7 @@ class Examiner:
             architectures, self._pool.map(export_untrained, jobs), strict=True
         ):
             self._progress(f"exported {architecture.key} untrained")
-            if isinstance(result, Exported):
+            if isinstance(result, Exported) and not result.errors:
                 _keep(self._export_key(architecture), result)
             results.append(result)
         return results
@@ -209,10 +233,10 @@ class Examiner:
             threads=target.threads,
             scope=target.scope,
             frame_size=self._dataset.typical_frame,
-            min_runs=PLANNING_RUNS,
+            min_runs=max((PLANNING_RUNS, *(runs_for_bound(b.percentile) for b in target.latency))),
             min_seconds=PLANNING_SECONDS,
             budgets=_loosest(alike),
-            stop_early=True,
+            stop_early=self._stop_early,
             memory=any(t.memory_bytes is not None for t in alike),
             image=self._image if target.scope is Scope.FILE else None,
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from automl.errors import RunError
 from automl.pipeline.folder import RunFolder, RunState
 from automl.records import (
+    Candidate,
     Plan,
     PreparedData,
     RunRecord,
@@ -36,9 +37,17 @@ def read_run(path: Path) -> RunRecord:
     )
 
 
-def first_deployable_s(trials: tuple[TrialResult, ...]) -> float | None:
+def first_deployable_s(trials: tuple[TrialResult, ...], plan: Plan) -> float | None:
     """Return when the first file that may be delivered was written, in seconds of the run."""
-    times = [t.finished_after_s for t in trials if any(a.rejected is None for a in t.artifacts)]
+    feasible = set(plan.feasible())
+    times = [
+        t.finished_after_s
+        for t in trials
+        if any(
+            a.rejected is None and Candidate(t.architecture, a.scheme) in feasible
+            for a in t.artifacts
+        )
+    ]
     return min(times, default=None)
 
 

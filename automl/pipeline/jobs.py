@@ -60,7 +60,9 @@ class Exported:
     macs: int
     files: tuple[ExportedFile, ...]
     errors: tuple[tuple[str, str], ...]
-    """(scheme, why it could not be made)."""
+    """(scheme, why it could not be made this time)."""
+    refused: tuple[tuple[str, str], ...] = ()
+    """(scheme, why it is of no use for such a network)."""
 
 
 @dataclass(frozen=True)
@@ -134,18 +136,28 @@ def export_untrained(job: ExportJob) -> Exported:
         instruction_sets=job.instruction_sets,
         deadline=lambda: False,
     )
-    files, errors = [], []
+    files, errors, refused = [], [], []
     for name in job.schemes:
         path = folder / f"{job.architecture.key}.{name}.onnx"
         try:
-            registry.load("scheme", name)().apply(plain, path, context)
+            outcome = registry.load("scheme", name)().apply(plain, path, context)
         except Exception as error:  # noqa: BLE001 - one scheme that a graph does not bear is a verdict
             errors.append((name, f"could not be quantized ({type(error).__name__}: {error})"))
+            continue
+        if outcome.rejected is not None:
+            refused.append((name, outcome.rejected))
             continue
         files.append(
             ExportedFile(name, str(path), sha256_file(path), graph_hash(path), path.stat().st_size)
         )
-    return Exported(job.architecture, network.parameters, network.macs, tuple(files), tuple(errors))
+    return Exported(
+        job.architecture,
+        network.parameters,
+        network.macs,
+        tuple(files),
+        tuple(errors),
+        tuple(refused),
+    )
 
 
 def evaluate_artifact(job: EvaluateJob) -> Evaluation:

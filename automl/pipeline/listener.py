@@ -54,7 +54,7 @@ class Listener:
             return
         self._open.pop(assignment.id, None)
         self._folder.log("trial ended", trial=assignment.id, objective=report.objective)
-        if self._best is None or report.objective > self._best:
+        if report.objective > (self._best or 0.0):
             self._best = report.objective
         self._observer.note(f"trial {assignment.id}: {report.text}")
         self._tell(assignment, "done")

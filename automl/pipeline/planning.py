@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from automl.pipeline.observer import Observer
 from automl.pipeline.workers import WorkerPool
 from automl.records import (
     Architecture,
+    Candidate,
     Dataset,
     Plan,
     PlannedArchitecture,
@@ -36,7 +38,7 @@ __all__ = ["Planned", "make_plan", "open_device", "prepare_data"]
 _STORED_SIDE_FACTOR = 2
 """Cached frames keep twice the side of the largest network input: room for crops, small enough to map."""
 _HINT_ARCHITECTURES = 3
-"""Examined under schemes that the spec does not allow, to say whether allowing them would help."""
+"""Looked at once more when nothing fits, to say which change of the spec would help."""
 
 
 @dataclass(frozen=True)
@@ -148,15 +150,15 @@ def make_plan(
     weights = resolve_weights(spec.weights, [a.backbone for a in space.architectures])
     kept = tuple(a for a in space.architectures if a.backbone in weights.sources)
     space = replace(space, architectures=kept)
+    make_examiner = functools.partial(
+        Examiner, task=spec.task, dataset=data.dataset, device=device, pool=pool
+    )
     done: set[Architecture] = set()
-    examiner = Examiner(
-        task=spec.task,
-        dataset=data.dataset,
+    examiner = make_examiner(
         targets=spec.targets,
         schemes=space.schemes,
-        device=device,
-        pool=pool,
         progress=lambda text: observer.progress(f"{len(done)} of {len(kept)} known; {text}"),
+        may_go_on=may_go_on,
     )
 
     def examine(wave: tuple[Architecture, ...]) -> Mapping[Architecture, Examined]:
@@ -164,13 +166,8 @@ def make_plan(
         done.update(wave)
         return found
 
-    verdicts = explore(
-        kept,
-        space.schemes,
-        spec.targets,
-        examine=examine,
-        may_go_on=may_go_on,
-    )
+    verdicts = explore(kept, space.schemes, spec.targets, examine=examine, may_go_on=may_go_on)
+    verdicts = _look_closer(verdicts, spec, space.schemes, make_examiner, observer)
     plan = Plan(
         spec_sha256=spec.sha256,
         space=space.name,
@@ -184,8 +181,38 @@ def make_plan(
         seconds=time.monotonic() - started,
     )
     if not plan.feasible():
-        plan = replace(plan, alternatives=_alternatives(spec, space, data, device, pool, observer))
+        plan = replace(plan, alternatives=_alternatives(spec, space, make_examiner, observer))
     return Planned(plan, space)
+
+
+def _look_closer(
+    verdicts: tuple[Verdict, ...],
+    spec: Spec,
+    schemes: tuple[str, ...],
+    make_examiner: Callable[..., Examiner],
+    observer: Observer,
+) -> tuple[Verdict, ...]:
+    """Measure in full what came nearest on a target on which nothing fits.
+
+    Measuring stops early once a file cannot fit. That is enough to say no, and too little to say
+    which limit would work.
+    """
+    closer: dict[tuple[Candidate, str], Verdict] = {}
+    for target in spec.targets:
+        own = [v for v in verdicts if v.target == target.name]
+        if any(v.status.is_feasible for v in own):
+            continue
+        measured = [(v.measurement.p50_ms.value, v) for v in own if v.measurement is not None]
+        nearest = dict.fromkeys(
+            v.candidate.architecture for _, v in sorted(measured, key=lambda pair: pair[0])
+        )
+        examiner = make_examiner(
+            targets=(target,), schemes=schemes, progress=observer.progress, stop_early=False
+        )
+        for architecture in list(nearest)[:_HINT_ARCHITECTURES]:
+            again = explore([architecture], schemes, [target], examine=examiner)
+            closer.update({(v.candidate, v.target): v for v in again})
+    return tuple(closer.get((v.candidate, v.target), v) for v in verdicts)
 
 
 def _planned(
@@ -206,9 +233,7 @@ def _planned(
 def _alternatives(
     spec: Spec,
     space: SearchSpace,
-    data: PreparedData,
-    device: Device,
-    pool: WorkerPool,
+    make_examiner: Callable[..., Examiner],
     observer: Observer,
 ) -> tuple[Verdict, ...]:
     """Return verdicts on the smallest networks under schemes that the spec leaves out."""
@@ -216,14 +241,8 @@ def _alternatives(
     schemes = tuple(s for s in everything.schemes if s not in space.schemes)
     if not schemes:
         return ()
-    examiner = Examiner(
-        task=spec.task,
-        dataset=data.dataset,
-        targets=spec.targets,
-        schemes=schemes,
-        device=device,
-        pool=pool,
-        progress=observer.progress,
+    examiner = make_examiner(
+        targets=spec.targets, schemes=schemes, progress=observer.progress, stop_early=False
     )
     smallest = sorted(
         space.architectures,

@@ -28,6 +28,7 @@ from automl.records import (
     Target,
     TargetSelection,
     TrialResult,
+    runs_for_bound,
 )
 from automl.search.relaxation import (
     Shortfall,
@@ -223,8 +224,16 @@ class Prover:
             stop_early=False,
             memory=True,
             image=str(Path(self._dataset.root) / sample.path),
-            max_seconds=PROOF_SECONDS * 1.25,
+            max_seconds=self._seconds(target, contender),
         )
+
+    def _seconds(self, target: Target, contender: Contender) -> float:
+        """Return how long a file may be timed: long enough for a bound of every percentile asked."""
+        planned = contender.planned
+        if planned is None:
+            return PROOF_SECONDS * 1.25
+        runs = max((runs_for_bound(b.percentile) for b in target.latency), default=0)
+        return max(PROOF_SECONDS * 1.25, runs * planned.p99_ms.value * 1.5 / 1e3)
 
     def _test(self, winner: Contender) -> Evaluation:
         """Judge an artifact on the test split: once, also when it wins on several targets."""
@@ -260,12 +269,11 @@ class Prover:
         }
         if final:
             return limits_shortfall(target, final)
-        if self._plan.feasible():
-            return _nothing_trained(self._trials)
-        return plan_shortfall(target, self._plan)
+        fits = any(v.target == target.name and v.status.is_feasible for v in self._plan.verdicts)
+        return _nothing_made(self._trials) if fits else plan_shortfall(target, self._plan)
 
 
-def _nothing_trained(trials: Sequence[TrialResult]) -> Shortfall:
+def _nothing_made(trials: Sequence[TrialResult]) -> Shortfall:
     errors = [t.error for t in trials if t.error is not None]
     if errors:
         return Shortfall(

@@ -15,7 +15,7 @@ from automl.records.dataset import (
     Split,
     SplitCounts,
 )
-from automl.records.measurement import Host, Interval, Measurement
+from automl.records.measurement import Host, Interval, Measurement, runs_for_bound
 from automl.records.plan import Plan, PlannedArchitecture, Verdict, VerdictStatus
 from automl.records.run import (
     Claim,
@@ -87,4 +87,5 @@ __all__ = [
     "VerdictStatus",
     "dump_record",
     "load_record",
+    "runs_for_bound",
 ]

@@ -186,11 +186,10 @@ def _searcher(
         points_to_evaluate=[dict(point) for point in first] or None,
     )
     for result in tried:
-        value = told_value(result)
         parameters = assignment_parameters(result.architecture, result.recipe)
         # Optuna refuses points outside the space: it may have changed since that trial ran.
         with contextlib.suppress(ValueError):
-            searcher.add_evaluated_point(parameters, value, error=value is None)
+            searcher.add_evaluated_point(parameters, told_value(result))
     return searcher
 
 

@@ -55,6 +55,7 @@ def explore(
     Args:
         architectures: in the order of the search space; a family's members grow in that order.
         examine: exports and measures architectures; called with those that do not depend on each other.
+            What it leaves out, because time ran out, counts as not examined.
         may_go_on: asked before each wave; once it says no, the rest is left unexamined.
     """
     ranks = _backbone_ranks(architectures)
@@ -74,7 +75,9 @@ def explore(
         if wave and not may_go_on():
             verdicts.update((a, _not_examined(a, schemes, targets)) for a in waiting)
             break
-        for architecture, examined in (examine(wave) if wave else {}).items():
+        found = examine(wave) if wave else {}
+        verdicts.update((a, _not_examined(a, schemes, targets)) for a in wave if a not in found)
+        for architecture, examined in found.items():
             judged = tuple(
                 judge(Candidate(architecture, scheme), target, examined)
                 for target in targets

@@ -21,6 +21,7 @@ from automl.records import (
     TrialStatus,
     Verdict,
     VerdictStatus,
+    runs_for_bound,
 )
 from automl.search.feasibility import budget_clause
 from automl.units import format_latency, format_size
@@ -78,6 +79,13 @@ def limit_missed(target: Target, measured: Measurement) -> tuple[str, str] | Non
     """
     for budget in target.latency:
         interval = measured.percentile(budget.percentile)
+        if not measured.has_bound(budget.percentile):
+            needed = runs_for_bound(budget.percentile)
+            return (
+                budget_clause(budget),
+                f"{measured.runs} runs in {measured.seconds:.0f} s are too few to bound "
+                f"{budget.percentile}, which takes {needed}",
+            )
         if interval.high > budget.limit_ms:
             return (
                 budget_clause(budget),
@@ -154,7 +162,7 @@ def _is_winner(trial: TrialResult, candidate: Candidate, winner: Contender | Non
 
 _CLAUSES = {
     VerdictStatus.SLOWER_THAN_FLOAT: "quantization: faster than float32",
-    VerdictStatus.FAILED: "can be exported and run",
+    VerdictStatus.FAILED: "can be made and run",
     VerdictStatus.NOT_EXAMINED: "search.time",
 }
 
@@ -219,7 +227,7 @@ def _trial_reason(
             candidate,
             trial.id,
             "quantization",
-            "quantization.max_drop",
+            "quantization.max_drop" if artifact.drop > 0 else candidate.scheme,
             artifact.rejected,
             score,
             latency_ms,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
-from automl.records import Architecture, Plan, Recipe, SearchSpace, TrialResult, TrialStatus
+from automl.records import Architecture, Plan, Recipe, SearchSpace, TrialResult
 from automl.records.candidates import Freeze
 
 if TYPE_CHECKING:
@@ -117,9 +117,9 @@ def _middle(space: SearchSpace) -> Recipe:
     )
 
 
-def told_value(result: TrialResult) -> float | None:
-    """Return what Optuna is told of a past trial; ``None`` for one that failed."""
-    return None if result.status is TrialStatus.FAILED else result.objective
+def told_value(result: TrialResult) -> float:
+    """Return what Optuna is told of a past trial: 0 when it gave nothing that may be delivered."""
+    return result.objective or 0.0
 
 
 def _geometric_middle(bounds: tuple[float, float]) -> float:

@@ -166,3 +166,14 @@ def test_when_time_is_up_the_rest_is_left_unexamined() -> None:
         may_go_on=lambda: not recorder.waves,
     )
     assert [v.status for v in verdicts] == [VerdictStatus.FITS, VerdictStatus.NOT_EXAMINED]
+
+
+def test_what_a_wave_leaves_out_is_not_examined() -> None:
+    first, second = architecture("net_a", family="a"), architecture("net_b", family="b")
+    verdicts = explore(
+        [first, second],
+        ("float32",),
+        [target()],
+        examine=lambda wave: {first: examined(1.0)},
+    )
+    assert [v.status for v in verdicts] == [VerdictStatus.FITS, VerdictStatus.NOT_EXAMINED]

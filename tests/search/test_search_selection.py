@@ -62,6 +62,15 @@ def test_only_an_upper_bound_within_the_budget_passes() -> None:
     )
 
 
+def test_too_few_runs_for_a_bound_prove_nothing() -> None:
+    few = replace(measurement(1.0), runs=71)
+    assert limit_missed(target(), few) == (
+        "latency p95 <= 10 ms",
+        "71 runs in 2 s are too few to bound p95, which takes 72",
+    )
+    assert limit_missed(target(), replace(few, runs=72)) is None
+
+
 def test_a_required_metric_that_is_missed_or_missing_is_named() -> None:
     recall = Requirement("recall", "fail", ">=", 0.95)
     assert requirement_missed([recall], {"recall[fail]": 0.97}) is None

@@ -57,6 +57,6 @@ def test_parameters_and_assignments_are_inverse() -> None:
     )
 
 
-def test_a_failed_trial_is_told_without_a_value() -> None:
-    assert told_value(trial(LIGHT, status=TrialStatus.FAILED, error="NaN")) is None
+def test_a_trial_that_gave_nothing_is_told_as_worthless() -> None:
+    assert told_value(trial(LIGHT, status=TrialStatus.FAILED, error="NaN")) == 0.0
     assert told_value(trial(LIGHT, status=TrialStatus.STOPPED, objective=0.4)) == 0.4
