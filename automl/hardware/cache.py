@@ -34,7 +34,13 @@ _log = logging.getLogger(__name__)
 
 
 def measurement_key(
-    *, graph_hash: str, host: Host, threads: int, scope: Scope, frame_size: tuple[int, int]
+    *,
+    graph_hash: str,
+    host: Host,
+    threads: int,
+    scope: Scope,
+    frame_size: tuple[int, int],
+    image_sha256: str | None = None,
 ) -> str:
     """Return the name (64 hexadecimal digits) under which a measurement is kept.
 
@@ -44,8 +50,13 @@ def measurement_key(
         threads: processor threads.
         scope: what the latency covers.
         frame_size: (height, width) of the frame.
+        image_sha256: of the encoded image that is timed under scope ``file``: how long it takes to
+            decode depends on its bytes. Counts under that scope alone.
     """
+    parts: tuple[str | int, ...]
     parts = (_VERSION, graph_hash, host.key, threads, scope.value, *frame_size)
+    if scope is Scope.FILE and image_sha256 is not None:
+        parts = (*parts, image_sha256)
     return sha256_bytes(json.dumps(parts).encode())
 
 

@@ -102,6 +102,13 @@ def test_what_latency_does_not_depend_on_keeps_the_key() -> None:
     assert _key(host=replace(_HOST, python="3.13", memory_bytes=1)) == _key()
 
 
+def test_the_image_that_is_timed_counts_where_it_is_decoded() -> None:
+    keys = [_key(scope=Scope.FILE, image_sha256=sha) for sha in (None, "a" * 64, "b" * 64)]
+    assert len(set(keys)) == 3
+    assert keys[1] == _key(scope=Scope.FILE, image_sha256="a" * 64)
+    assert _key(scope=Scope.FRAME, image_sha256="a" * 64) == _key(scope=Scope.FRAME)
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b'{"kind": "Measurement"}'])
 def test_a_damaged_entry_is_a_miss_and_is_said(
     tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
