@@ -48,7 +48,7 @@ def decode_image(content: bytes) -> NDArray[np.uint8]:
     Raises:
         ImageError: empty, truncated, not an image, too many pixels, or an unknown kind of pixels.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     if not content:
         raise ImageError("the file is empty (0 bytes)")
@@ -65,6 +65,8 @@ def decode_image(content: bytes) -> NDArray[np.uint8]:
         raise
     except Image.DecompressionBombError as error:
         raise ImageError(f"refused as a decompression bomb ({error})") from error
+    except UnidentifiedImageError as error:  # its text shows an object in memory
+        raise ImageError("cannot be decoded (it is not an image of a known kind)") from error
     except Exception as error:  # Pillow's readers raise whatever damaged bytes lead them to
         raise ImageError(f"cannot be decoded ({error})") from error
 
@@ -176,6 +178,8 @@ class Model:
             raise ImageError(
                 f"a frame is (height, width, 3) uint8; got {frame.shape} {frame.dtype}"
             )
+        if frame.size == 0:
+            raise ImageError(f"a frame has at least one row and one column; got {frame.shape}")
         if self.frame_size is not None and frame.shape[:2] != self.frame_size:
             frame = _resize(frame, self.frame_size)
         output = self.session.run(None, {self._input: frame[None]})
@@ -215,7 +219,12 @@ def main(arguments: list[str] | None = None) -> int:
             {"image": name, "label": result.label, "confidence": round(result.confidence, 6)}
             | ({"scores": result.scores} if options.format == "json" else {})
         )
-    write_rows(rows, options.format, sys.stdout)
+    try:
+        write_rows(rows, options.format, sys.stdout)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who reads (such as head) has seen enough; the rest, written at exit, goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 4 if failed else 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import random
 import shutil
 import struct
@@ -132,7 +133,7 @@ GLOWING = Image.fromarray(np.full((2, 2), 1.5, np.float32))
 JPEG = encoded(scene().resize((64, 64)), "JPEG")
 BAD = [
     (b"", "the file is empty (0 bytes)"),
-    (b"nothing", "cannot be decoded ("),
+    (b"nothing", "cannot be decoded (it is not an image of a known kind)"),
     (JPEG[: len(JPEG) // 2], "cannot be decoded ("),
     (encoded(scene().resize((64, 64)))[:-40], "cannot be decoded ("),
     (bomb(), "bomb"),
@@ -206,6 +207,29 @@ def test_an_array_that_is_no_frame_is_refused(made: Made, frame: Any, got: str) 
     with pytest.raises(ImageError) as caught:
         Model(made.bundle.path).predict(frame)
     assert str(caught.value) == f"a frame is (height, width, 3) uint8; got {got}"
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 3), (4, 0, 3), (0, 0, 3)])
+def test_an_array_without_a_pixel_is_refused(made: Made, shape: tuple[int, int, int]) -> None:
+    with pytest.raises(ImageError) as caught:
+        Model(made.bundle.path).predict(np.zeros(shape, np.uint8))
+    assert str(caught.value) == f"a frame has at least one row and one column; got {shape}"
+
+
+@pytest.mark.parametrize("style", ["text", "json", "csv"])
+def test_a_reader_that_has_seen_enough_is_no_error(made: Made, style: str) -> None:
+    good = next((made.data / "pass").iterdir())
+    reader, writer = os.pipe()
+    os.close(reader)
+    run = subprocess.run(
+        [sys.executable, str(made.bundle.path / "predict.py"), str(good), "--format", style],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert (run.returncode, run.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("style", ["text", "json", "csv"])
