@@ -9,6 +9,7 @@ from pathlib import PurePath
 
 from automl.records import Architecture, Measurement, RunRecord, Scores, Target, TargetSelection
 from automl.report.candidates import budget_of, percentile_of
+from automl.report.chance import describe_guessing
 from automl.report.words import (
     format_optional_size,
     format_score,
@@ -36,7 +37,7 @@ class Outcome(StrEnum):
 
     FITS = "fits"
     PARTLY = "partly"
-    """A model was chosen, yet a requirement does not hold (or a target has none)."""
+    """A model was chosen, yet a requirement does not hold (or a target has none), or it guesses."""
     NOTHING = "nothing"
     UNFINISHED = "unfinished"
 
@@ -69,12 +70,14 @@ class Answer:
     steps: tuple[Step, ...]
 
 
-def outcome_of(chosen: TargetSelection | None) -> Outcome:
+def outcome_of(chosen: TargetSelection | None, objective: str) -> Outcome:
     """Return how one target ended; ``None`` while nothing is decided."""
     if chosen is None:
         return Outcome.UNFINISHED
     if chosen.winner is None:
         return Outcome.NOTHING
+    if describe_guessing(chosen.test_scores, objective):
+        return Outcome.PARTLY
     return Outcome.FITS if all(claim.holds for claim in chosen.claims) else Outcome.PARTLY
 
 
@@ -108,7 +111,11 @@ def _found(record: RunRecord, target: Target, chosen: TargetSelection) -> Answer
             f"A model was chosen, but {len(failed)} of {plural(len(chosen.claims), 'requirement')} "
             f"{verb} not hold."
         )
+    guessing = describe_guessing(chosen.test_scores, record.spec.objective)
+    if guessing:
+        headline = "A model was chosen, but it is no better than guessing."
     sentences = [
+        *([guessing] if guessing else []),
         _choice(target, chosen),
         *_quality(record, chosen.test_scores),
         *_speed(target, chosen.measurement),
@@ -163,8 +170,7 @@ def _speed(target: Target, measurement: Measurement | None) -> tuple[str, ...]:
     upper = measurement.percentile(percentile).high
     threads = plural(measurement.threads, "processor thread")
     text = (
-        f"It answers within {format_latency(upper)} for {percentile[1:]} of 100 images, "
-        f"on {threads}"
+        f"It answers within {format_latency(upper)} for {percentile[1:]} of 100 runs, on {threads}"
     )
     limit = budget_of(target)
     if limit is None:

@@ -85,7 +85,7 @@ TERMS: tuple[Term, ...] = (
     Term(
         "percentile",
         "p50, p90, p95, p99",
-        "p95 = 10 ms means that 95 of 100 images take 10 ms or less. p50 is the middle value.",
+        "p95 = 10 ms means that 95 of 100 runs take 10 ms or less. p50 is the middle value.",
         ("p50", "p90", "p95", "p99"),
     ),
     Term(

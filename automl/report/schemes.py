@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 
+from automl import registry
 from automl.records import Artifact, Candidate, RunRecord, Target, Verdict
 from automl.report.candidates import percentile_of
 from automl.units import plural
@@ -36,6 +37,8 @@ class SchemesView:
 
     sentences: tuple[str, ...]
     rows: tuple[SchemeRow, ...]
+    explanations: tuple[tuple[str, str], ...]
+    """Each scheme of the rows with what it does, in plain words."""
 
 
 def build_schemes(record: RunRecord, target: Target) -> SchemesView:
@@ -48,7 +51,7 @@ def build_schemes(record: RunRecord, target: Target) -> SchemesView:
     rows = tuple(
         _row(record, target, candidate, verdicts, best.get(candidate)) for candidate in ordered
     )
-    return SchemesView(_sentences(rows), rows)
+    return SchemesView(_sentences(rows), rows, _explanations(rows))
 
 
 def _best_artifacts(record: RunRecord) -> dict[Candidate, Artifact]:
@@ -113,6 +116,16 @@ def _skipped(record: RunRecord, candidate: Candidate) -> str:
             if trial.architecture == candidate.architecture and candidate.scheme in trial.skipped
         ),
         "",
+    )
+
+
+def _explanations(rows: tuple[SchemeRow, ...]) -> tuple[tuple[str, str], ...]:
+    """Return what the schemes say of themselves; nothing of those that this version lacks."""
+    known = registry.names("scheme")
+    return tuple(
+        (scheme, str(registry.load("scheme", scheme).explanation))
+        for scheme in dict.fromkeys(row.scheme for row in rows)
+        if scheme in known
     )
 
 

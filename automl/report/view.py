@@ -202,7 +202,7 @@ def _target(record: RunRecord, target: Target, chosen: TargetSelection | None) -
     return TargetView(
         name=target.name,
         device=target.device,
-        outcome=outcome_of(chosen),
+        outcome=outcome_of(chosen, record.spec.objective),
         answer=build_answer(record, target, chosen),
         percentile=percentile_of(target),
         limit_ms=budget_of(target),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from automl.spec.metrics import split_key
 from automl.units import format_latency, format_size
 
 __all__ = [
@@ -24,18 +25,20 @@ __all__ = [
 
 _LONGEST = 60
 _METRICS = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
     "auroc": "area under the ROC curve",
     "f1": "F1 score",
-    "macro_f1": "F1 score, averaged over the classes",
-    "log_loss": "log loss",
+    "f1-macro": "F1 score, averaged over the classes",
+    "precision-macro": "precision, averaged over the classes",
+    "recall-macro": "recall, averaged over the classes",
 }
+"""Those of automl.spec.metrics whose name is not yet how people say it."""
 
 
 def metric_words(metric: str) -> str:
-    """Return a metric as people say it: ``balanced_accuracy`` is ``balanced accuracy``."""
-    return _METRICS.get(metric, metric.replace("_", " "))
+    """Return a metric as people say it: ``recall[fail]`` is ``recall of 'fail'``."""
+    name, class_name = split_key(metric)
+    words = _METRICS.get(name, name.replace("-", " "))
+    return words if class_name is None else f"{words} of '{isolate(class_name)}'"
 
 
 def format_score(value: float | None) -> str:

@@ -135,7 +135,7 @@ def _target_lines() -> list[str]:
         "target:",
         "  device: local    # where it must run: the processor of this machine",
         "  threads: 1",
-        "  latency: 20ms    # 95 of 100 images must be at least this fast",
+        "  latency: 20ms    # 95 of 100 runs must be at least this fast",
         "  # size: 20MB     # the largest model file",
         "  # memory: 300MiB # the most memory while running",
     ]

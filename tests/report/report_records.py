@@ -59,7 +59,7 @@ data:
   path: data/paper_pass_fail
   split: {val: 0.2, test: 0.2, group: '(.*)_[0-9]+$', seed: 7}
 target: {device: local, threads: 1, latency: {p95: 10ms}, size: 8MB}
-objective: balanced_accuracy
+objective: balanced-accuracy
 require:
   recall[fail]: ">= 0.95"
 search: {space: quick, time: 5min, trials: 8, seed: 7}
@@ -181,7 +181,7 @@ def scores(right: tuple[int, int], of: tuple[int, int]) -> Scores:
     recalls = [right[i] / of[i] for i in (0, 1)]
     values = {
         "accuracy": sum(right) / sum(of),
-        "balanced_accuracy": sum(recalls) / 2,
+        "balanced-accuracy": sum(recalls) / 2,
         "recall[fail]": recalls[0],
         "recall[pass]": recalls[1],
     }
@@ -240,7 +240,7 @@ def trial(number: int, planned: PlannedArchitecture, *, wrong: int, drop: float)
         artifact(name, "float32", planned.parameters * 4 + 40_000, (wrong, 2), 0.0),
         artifact(name, "int8-static", planned.parameters + 90_000, (wrong + lost, 2), drop),
     )
-    kept = [a.scores.values["balanced_accuracy"] for a in artifacts if a.rejected is None]
+    kept = [a.scores.values["balanced-accuracy"] for a in artifacts if a.rejected is None]
     return TrialResult(
         id=name,
         number=number,
@@ -298,7 +298,7 @@ def spec(targets: tuple[Target, ...] = (LOCAL,)) -> Spec:
         task="classification",
         data=DataSpec("/data/paper_pass_fail", "auto", (), split, 2_000_000_000),
         targets=targets,
-        objective="balanced_accuracy",
+        objective="balanced-accuracy",
         requirements=(Requirement("recall", "fail", ">=", 0.95),),
         search=SearchSpec("quick", 300.0, 8, 7, ComputeSpec(None, 0.0, None)),
         weights="auto",
@@ -392,7 +392,7 @@ def reasons(
             candidate = Candidate(one.architecture, made.scheme)
             verdict = plan[candidate]
             if (one.id, made.scheme) != winner and verdict in feasible:
-                score = made.scores.values["balanced_accuracy"]
+                score = made.scores.values["balanced-accuracy"]
                 rows.append(_lost(candidate, one, made, score, verdict))
     return tuple(rows)
 
@@ -440,9 +440,9 @@ def claims(target: Target, p95: float, test: Scores) -> tuple[Claim, ...]:
             recall >= 0.95,
         ),
         Claim(
-            "objective balanced_accuracy",
+            "objective balanced-accuracy",
             "as high as possible",
-            f"{test.values['balanced_accuracy'] * 100:.1f} %",
+            f"{test.values['balanced-accuracy'] * 100:.1f} %",
             "192 test images, by the delivered file",
             True,
         ),
@@ -595,7 +595,7 @@ def hostile() -> RunRecord:
     classes = HOSTILE
     size = len(classes)
     confusion = tuple(tuple(9 if i == j else 1 for j in range(size)) for i in range(size))
-    test = Scores({"balanced_accuracy": 0.64, f"recall[{classes[0]}]": 0.6}, confusion, 84)
+    test = Scores({"balanced-accuracy": 0.64, f"recall[{classes[0]}]": 0.6}, confusion, 84)
     files = tuple(f"{name}/{name}.jpg" for name in classes)
     assert base.selection is not None
     chosen = replace(

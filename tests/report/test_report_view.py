@@ -26,7 +26,7 @@ def test_answer_tells_what_fits_in_one_paragraph(runs: ModuleType) -> None:
         "pixels), with its numbers stored as int8-static. Of 100 images that it has never seen, "
         "about 98 are judged right (188 of 192 test images). With so many test images, the true "
         "number is very likely between 94.8 and 99.2 of 100. Its balanced accuracy on the test "
-        "images is 97.8 %. It answers within 4.75 ms for 95 of 100 images, on 1 processor thread: "
+        "images is 97.8 %. It answers within 4.75 ms for 95 of 100 runs, on 1 processor thread: "
         "47 % of the 10.0 ms that you allow. The model file is 3.47 MB and lies in "
         "runs/paper/bundle/local."
     )
@@ -174,6 +174,14 @@ def test_front_holds_those_that_nothing_beats(runs: ModuleType) -> None:
         if row.score is None or row.latency_ms is None or row.on_front:
             continue
         assert any(fast <= row.latency_ms and good >= row.score for fast, good in front)
+
+
+def test_schemes_explain_themselves(runs: ModuleType) -> None:
+    explanations = dict(build_view(runs.passing()).targets[0].schemes.explanations)
+    assert explanations["float32"] == (
+        "Every number is kept with 32 bits, exactly as the network was trained."
+    )
+    assert {"float32", "int8-static"} <= set(explanations)
 
 
 def test_schemes_are_compared_with_float32(runs: ModuleType) -> None:

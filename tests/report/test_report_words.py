@@ -14,6 +14,7 @@ from automl.report.words import (
     of_hundred,
     wilson_interval,
 )
+from automl.spec.metrics import METRICS
 from automl.units import plural
 
 
@@ -67,8 +68,29 @@ def test_small_words_read_well() -> None:
     assert plural(2, "class", "classes") == "2 classes"
     assert join_words(["a"]) == "a"
     assert join_words(["a", "b", "c"]) == "a, b and c"
-    assert metric_words("balanced_accuracy") == "balanced accuracy"
     assert format_interval(3.05, 2.98, 3.12) == "3.05 ms (2.98 to 3.12)"
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        ("accuracy", "accuracy"),
+        ("balanced-accuracy", "balanced accuracy"),
+        ("f1-macro", "F1 score, averaged over the classes"),
+        ("precision-macro", "precision, averaged over the classes"),
+        ("recall-macro", "recall, averaged over the classes"),
+        ("auroc", "area under the ROC curve"),
+        ("f1[fail]", "F1 score of 'fail'"),
+        ("recall[a-b_c]", "recall of 'a-b_c'"),
+    ],
+)
+def test_metrics_are_said_in_words(metric: str, words: str) -> None:
+    assert metric_words(metric) == words
+
+
+def test_every_metric_that_a_spec_may_name_has_words() -> None:
+    for task in METRICS.values():
+        assert not [name for name in (*task.overall, *task.per_class) if "-" in metric_words(name)]
 
 
 def test_names_in_sentences_cannot_turn_the_text_or_flood_it() -> None:
