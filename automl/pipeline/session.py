@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from automl import registry
+from automl.errors import SpecError
 from automl.pipeline.artifacts import ArtifactMaker
 from automl.pipeline.context import TrialContext
 from automl.pipeline.folder import RunFolder
@@ -36,6 +37,11 @@ __all__ = ["Session", "SessionFactory"]
 
 _FINISH_SECONDS = 12.0
 """First guess of what export, quantization and scoring take; after a trial, its own time is used."""
+
+_NO_WEIGHTS = (
+    "'weights: require' needs pretrained weights, and its source holds none for '{backbone}'. "
+    "Leave it out of the search space, set 'weights' to a folder of files, or use 'weights: auto'."
+)
 
 
 @dataclass(frozen=True)
@@ -122,8 +128,10 @@ class Session:
             classes=len(dataset.classes),
             weights=context.weights.get(architecture.backbone),
         )
-        freeze_parts(network, recipe.freeze)
         self._network = network
+        if context.spec.weights == "require" and network.weights is None:
+            raise SpecError(_NO_WEIGHTS.format(backbone=architecture.backbone))
+        freeze_parts(network, recipe.freeze)
         sets = {
             split: ImageSet(
                 store.squares(dataset.indices(split), architecture.image_size),
@@ -176,6 +184,13 @@ class Session:
     def _feasible(self) -> tuple[str, ...]:
         return self._context.schemes[self._assignment.architecture.key]
 
+    @property
+    def _weights(self) -> str | None:
+        """What was loaded; as long as there is no network, what is planned."""
+        if self._network is not None:
+            return self._network.weights
+        return self._context.weights.get(self._assignment.architecture.backbone)
+
     def _result(
         self,
         status: TrialStatus,
@@ -191,7 +206,7 @@ class Session:
             architecture=assignment.architecture,
             recipe=assignment.recipe,
             status=status,
-            weights=self._context.weights.get(assignment.architecture.backbone),
+            weights=self._weights,
             epochs=tuple(self._trainer.epochs) if self._trainer is not None else (),
             artifacts=artifacts,
             objective=objective,

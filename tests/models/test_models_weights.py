@@ -132,6 +132,23 @@ def test_hub_that_answers_is_asked_once_for_all_backbones(monkeypatch: pytest.Mo
     }
 
 
+@pytest.mark.parametrize(
+    ("asked_for", "otherwise"),
+    [("auto", "they start from random weights"), ("require", "their trials fail")],
+)
+def test_what_the_hub_holds_is_not_promised(
+    monkeypatch: pytest.MonkeyPatch, asked_for: str, otherwise: str
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    with serve(200) as (address, _):
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        report = resolve_weights(asked_for, ["resnet18", "lcnet_035"])
+    assert report.notes == (
+        "2 of 2 networks start from pretrained weights if the model hub holds them, else "
+        f"{otherwise}: resnet18 (hub timm/resnet18), lcnet_035 (hub timm/lcnet_035).",
+    )
+
+
 @needs_packages
 def test_hub_is_not_asked_when_packages_have_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")

@@ -152,6 +152,34 @@ def test_a_trial_that_cannot_begin_is_recorded_with_its_error(prepared: Prepared
     assert result.weights == "file /nowhere.safetensors"
 
 
+def bare(number: int) -> Assignment:
+    """A trial of a backbone that timm has no weights for."""
+    net = architecture("lcnet_035", size=32)
+    return Assignment(f"{number:04d}-{net.key}", number, net, QUICK)
+
+
+def test_a_trial_tells_which_weights_it_got_not_which_were_hoped_for(prepared: Prepared) -> None:
+    session = prepared.session(bare(8), weights={"lcnet_035": "hub timm/lcnet_035"})
+    assert session._weights == "hub timm/lcnet_035"
+    assert not session.step().done
+    result = session._result(TrialStatus.STOPPED, (), 0.5, error=None)
+    assert (len(result.epochs), result.weights) == (1, None)
+
+
+def test_a_trial_without_the_weights_that_are_required_fails(prepared: Prepared) -> None:
+    spec = replace(prepared.context.spec, weights="require")
+    weights = {"lcnet_035": "hub timm/lcnet_035"}
+    (report,) = finish(prepared.session(bare(9), weights=weights, spec=spec))
+    assert report.done
+    result = result_of(prepared.folder, 9)
+    assert (result.status, result.weights, result.epochs) == (TrialStatus.FAILED, None, ())
+    assert result.error == (
+        "SpecError: 'weights: require' needs pretrained weights, and its source holds none for "
+        "'lcnet_035'. Leave it out of the search space, set 'weights' to a folder of files, or "
+        "use 'weights: auto'."
+    )
+
+
 def test_a_scheme_that_fails_does_not_cost_the_trained_network(prepared: Prepared) -> None:
     spec = prepared.context.spec
     spec = replace(spec, quantization=replace(spec.quantization, calibration_images=0))
