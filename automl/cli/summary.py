@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from typing import Any
 
 from automl.errors import NotAttainableError
 from automl.pipeline.outcome import unmet
 from automl.records import Plan, RunRecord, TargetSelection, Verdict
+from automl.report.chance import describe_guessing
+from automl.spec.problems import escape
 from automl.units import format_duration, format_latency, format_size, plural
 
 __all__ = ["finish", "outcome_json", "print_outcome", "print_plan"]
@@ -24,13 +27,12 @@ def _console() -> Any:
 
 def print_plan(plan: Plan) -> None:
     """Print the verdict on every candidate, those that fit first."""
-    from rich.markup import escape
     from rich.table import Table
 
     console = _console()
     fits = len(plan.feasible())
     for target in dict.fromkeys(v.target for v in plan.verdicts):
-        table = Table(title=f"Plan for target '{escape(target)}'", title_justify="left")
+        table = Table(title=f"Plan for target '{_safe(target)}'", title_justify="left")
         for column in ("candidate", "verdict", "p50", "p95", "size", "why"):
             table.add_column(column, overflow="fold", no_wrap=column in ("p50", "p95", "size"))
         verdicts = [v for v in plan.verdicts if v.target == target]
@@ -38,7 +40,7 @@ def print_plan(plan: Plan) -> None:
             table.add_row(*_plan_row(verdict))
         console.print(table)
     for note in plan.notes:
-        console.print(f"Note: {escape(note)}")
+        console.print(f"Note: {_safe(note)}")
     console.print(
         f"Worth training: {plural(fits, 'candidate')} of "
         f"{plural(len(plan.architectures), 'architecture')}. "
@@ -53,17 +55,15 @@ def _plan_order(verdict: Verdict) -> tuple[bool, float]:
 
 
 def _plan_row(verdict: Verdict) -> tuple[str, ...]:
-    from rich.markup import escape
-
     measured = verdict.measurement
     colour = "green" if verdict.status.is_feasible else "red"
     return (
-        verdict.candidate.key,
+        _safe(verdict.candidate.key),
         f"[{colour}]{verdict.status.value}[/]",
         format_latency(measured.p50_ms.value) if measured else "-",
         format_latency(measured.p95_ms.value) if measured else "-",
         format_size(measured.size_bytes) if measured else "-",
-        escape(verdict.reason),
+        _safe(verdict.reason),
     )
 
 
@@ -79,7 +79,8 @@ def finish(record: RunRecord, *, as_json: bool) -> None:
         print_outcome(record)
     problems = unmet(record)
     if problems:
-        raise NotAttainableError("\n".join(problems))
+        lines = "\n".join(problems).split("\n")
+        raise NotAttainableError("\n".join(map(escape, lines)))
 
 
 def print_outcome(record: RunRecord) -> None:
@@ -91,35 +92,39 @@ def print_outcome(record: RunRecord) -> None:
                 _print_winner(console, record, chosen)
     ended = format_duration(record.seconds)
     console.print(f"{plural(len(record.trials), 'trial')} in {ended}.")
-    console.print(f"Report: {_shown(os.path.join(record.folder, 'report.html'))}", soft_wrap=True)
+    report = escape(_shown(os.path.join(record.folder, "report.html")))
+    console.print(f"Report: {report}", soft_wrap=True, markup=False)
     if record.selection is None:
         return
     for chosen in record.selection.targets:
         if chosen.winner is not None:
             bundle = _shown(os.path.join(record.folder, "bundle", chosen.target.name))
-            console.print(f"Bundle: {bundle}", soft_wrap=True)
+            console.print(f"Bundle: {escape(bundle)}", soft_wrap=True, markup=False)
             console.print(
-                f"Classify a new image: automl predict {bundle} {_example(record)}",
+                f"Classify a new image: automl predict {_quoted(bundle)} "
+                f"{_quoted(_example(record))}",
                 soft_wrap=True,
                 markup=False,
             )
 
 
 def _print_winner(console: Any, record: RunRecord, chosen: TargetSelection) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     assert chosen.candidate is not None
     table = Table(
-        title=f"Target '{escape(chosen.target.name)}': {escape(chosen.candidate.key)}",
+        title=f"Target '{_safe(chosen.target.name)}': {_safe(chosen.candidate.key)}",
         title_justify="left",
     )
     for column in ("asked", "got", "holds", "how it was measured"):
         table.add_column(column, overflow="fold")
     for claim in chosen.claims:
         holds = "[green]yes[/]" if claim.holds else "[red]no[/]"
-        table.add_row(escape(claim.requirement), escape(claim.got), holds, escape(claim.how))
+        table.add_row(_safe(claim.requirement), _safe(claim.got), holds, _safe(claim.how))
     console.print(table)
+    guessing = describe_guessing(chosen.test_scores, record.spec.objective)
+    if guessing:
+        console.print(f"[yellow]{guessing}[/]")
 
 
 def outcome_json(record: RunRecord) -> dict[str, Any]:
@@ -154,15 +159,28 @@ def outcome_json(record: RunRecord) -> dict[str, Any]:
     }
 
 
+def _safe(text: str) -> str:
+    """Return a name or a sentence that neither steers the terminal nor is read as rich's markup."""
+    from rich.markup import escape as escape_markup
+
+    return escape_markup(escape(text))
+
+
+def _quoted(path: str) -> str:
+    """Return a path to paste into a shell."""
+    return escape(shlex.quote(path))
+
+
 def _shown(path: str) -> str:
     relative = os.path.relpath(path)
     return path if relative.startswith("..") else relative
 
 
 def _example(record: RunRecord) -> str:
-    """Return an image of the test split to try the command on."""
+    """Return an image of the test split to try the command on; one that can be typed, if any."""
     from automl.records import Split
 
     dataset = record.data.dataset
-    indices = dataset.indices(Split.TEST)
-    return _shown(os.path.join(dataset.root, dataset.samples[indices[0]].path))
+    paths = [dataset.samples[i].path for i in dataset.indices(Split.TEST)]
+    path = next((path for path in paths if path.isprintable()), paths[0])
+    return _shown(os.path.join(dataset.root, path))
