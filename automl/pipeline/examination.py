@@ -249,6 +249,7 @@ class Examiner:
             threads=request.threads,
             scope=request.scope,
             frame_size=request.frame_size,
+            image_sha256=self._dataset.samples[0].sha256,
         )
 
     def _export_key(self, architecture: Architecture) -> str:
