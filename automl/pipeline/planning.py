@@ -29,6 +29,7 @@ from automl.records import (
     Split,
     Verdict,
 )
+from automl.search.cluster import check_compute
 from automl.search.feasibility import Examined, explore
 from automl.search.space import apply_spec, load_space
 from automl.spec.problems import escape
@@ -73,11 +74,14 @@ def prepare_data(spec: Spec, observer: Observer) -> PreparedData:
     """Read, check, divide and decode the images.
 
     Raises:
-        SpecError: when ``require`` names a class that the images do not have.
+        SpecError: when ``require`` names a class that the images do not have, or the search asks
+            for GPUs that are not there.
+        RunError: when the cluster that is to search does not answer.
         DataError: when they cannot be used, or a split that judges holds one class only, or none
             of a class that ``require`` names.
     """
     observer.stage("data")
+    check_compute(spec.search.compute)
     largest = max(a.image_size for a in read_space(spec).architectures)
     data = prepare(
         spec.data,

@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from automl.errors import RunError
 from automl.records import TrialResult
+from automl.search.cluster import unreachable
 from automl.search.study import Assignment, StudySpace, assignment_parameters, told_value
 
 __all__ = ["Resources", "SessionFactory", "StepReport", "TrialListener", "TrialSession", "search"]
@@ -293,7 +295,10 @@ def _ray(resources: Resources) -> Iterator[None]:
     import ray
 
     if resources.address is not None:
-        ray.init(address=resources.address, log_to_driver=False, logging_level="ERROR")
+        try:
+            ray.init(address=resources.address, log_to_driver=False, logging_level="ERROR")
+        except (OSError, RuntimeError, ValueError) as error:
+            raise unreachable(resources.address, type(error).__name__) from error
     else:
         ray.init(
             num_cpus=resources.concurrent * resources.threads,
@@ -303,9 +308,22 @@ def _ray(resources: Resources) -> Iterator[None]:
             object_store_memory=_OBJECT_STORE_BYTES,
         )
     try:
+        _check_resources(resources, ray.cluster_resources())
         yield
     finally:
         ray.shutdown()
+
+
+def _check_resources(resources: Resources, found: Mapping[str, float]) -> None:
+    """Refuse trials that would wait forever for what no machine has."""
+    needs = {"CPU": float(resources.threads), "GPU": resources.gpus_per_trial}
+    for name, needed in needs.items():
+        if found.get(name, 0.0) < needed:
+            raise RunError(
+                f"A trial needs {needed:g} {name}, but Ray has {found.get(name, 0.0):g}. Lower "
+                f"search.compute.{name.lower()}s, or name a cluster that has them "
+                "(search.compute.address)."
+            )
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from record_makers import architecture, space, trial
 
+from automl.errors import RunError
 from automl.records import TrialStatus
 from automl.search.executor import Resources, StepReport, search
 from automl.search.study import Assignment, StudySpace, assignment_parameters
@@ -123,4 +124,12 @@ def test_a_resumed_search_counts_past_trials_and_goes_on_with_their_numbers() ->
 def test_no_trial_starts_when_none_may() -> None:
     diary = Diary()
     run_search(diary, may_start=lambda: False)
+    assert diary.begun == []
+
+
+def test_trials_that_no_machine_can_hold_are_refused_at_once() -> None:
+    diary = Diary()
+    with pytest.raises(RunError) as caught:
+        run_search(diary, resources=Resources(1, 1, 64.0, None))
+    assert str(caught.value).startswith("A trial needs 64 GPU, but Ray has ")
     assert diary.begun == []
