@@ -291,7 +291,10 @@ def _trial_times(record: RunRecord) -> tuple[TimeRow, ...]:
 
 
 def _weights(record: RunRecord) -> tuple[WeightsRow, ...]:
+    """Group backbones by where their weights came from: what a trial found counts, not the plan."""
+    loaded = {trial.architecture.backbone: trial.weights for trial in record.trials}
     sources: dict[str, dict[str, None]] = {}
     for planned in record.plan.architectures:
-        sources.setdefault(planned.weights or "", {})[planned.architecture.backbone] = None
+        backbone = planned.architecture.backbone
+        sources.setdefault(loaded.get(backbone, planned.weights) or "", {})[backbone] = None
     return tuple(WeightsRow(source, tuple(names)) for source, names in sorted(sources.items()))

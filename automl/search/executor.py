@@ -301,6 +301,7 @@ def _ray(resources: Resources) -> Iterator[None]:
             raise unreachable(resources.address, type(error).__name__) from error
     else:
         ray.init(
+            address="local",  # also where RAY_ADDRESS names a cluster that the spec does not
             num_cpus=resources.concurrent * resources.threads,
             include_dashboard=False,
             log_to_driver=False,
