@@ -136,6 +136,9 @@ def main(args: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort, RunInterruptedError) as error:
         click.echo(f"Interrupted. {error}".rstrip(), err=True)
+        # Python ends itself by SIGINT when an interrupt ever left an exec(), as that of a dataclass
+        # being imported, even if it was caught; another exec() clears the mark (pythonrun.c).
+        exec("")
         return _TERMINATED if session.terminated else _INTERRUPTED
     except AutomlError as error:
         _show_traceback(session)
