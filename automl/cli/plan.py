@@ -21,6 +21,7 @@ def plan(spec: str, as_json: bool, quiet: bool) -> None:
     from automl.cli.summary import print_plan
     from automl.errors import NotAttainableError
     from automl.pipeline.engine import plan_only
+    from automl.pipeline.outcome import nothing_fits
     from automl.records import dump_record
     from automl.search.relaxation import plan_shortfall
     from automl.spec import load_spec
@@ -33,13 +34,5 @@ def plan(spec: str, as_json: bool, quiet: bool) -> None:
     else:
         print_plan(made)
     if not made.feasible():
-        lines = []
-        for target in loaded.targets:
-            short = plan_shortfall(target, made)
-            lines.append(
-                f"Nothing fits target '{target.name}'.\n"
-                f"  Best reached:        {short.best_reached}\n"
-                f"  Binding requirement: {short.binding}\n"
-                f"  Smallest change that works: {short.relaxation}"
-            )
+        lines = [nothing_fits(t.name, plan_shortfall(t, made)) for t in loaded.targets]
         raise NotAttainableError("\n".join(lines))

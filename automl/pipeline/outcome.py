@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 
 from automl.records import RunRecord, TargetSelection
+from automl.search.relaxation import Shortfall
 
-__all__ = ["unmet"]
+__all__ = ["nothing_fits", "unmet"]
 
 
 def unmet(record: RunRecord) -> list[str]:
@@ -17,15 +18,20 @@ def unmet(record: RunRecord) -> list[str]:
     return [line for chosen in record.selection.targets for line in _unmet(chosen)]
 
 
+def nothing_fits(target: str, short: Shortfall | TargetSelection) -> str:
+    """Say how close a target came on which nothing fits, and what would work."""
+    return (
+        f"Nothing fits target '{target}'.\n"
+        f"  Best reached:        {short.best_reached}\n"
+        f"  Binding requirement: {short.binding}\n"
+        f"  Smallest change that works: {short.relaxation}"
+    )
+
+
 def _unmet(chosen: TargetSelection) -> list[str]:
     name = chosen.target.name
     if chosen.winner is None:
-        return [
-            f"Nothing fits target '{name}'.\n"
-            f"  Best reached:        {chosen.best_reached}\n"
-            f"  Binding requirement: {chosen.binding}\n"
-            f"  Smallest change that works: {chosen.relaxation}"
-        ]
+        return [nothing_fits(name, chosen)]
     return [
         f"Target '{name}' misses '{claim.requirement}': got {claim.got} ({claim.how})."
         for claim in chosen.claims
