@@ -1,4 +1,4 @@
-"""Classify images with one ONNX file. This file is copied as ``predict.py`` into every bundle.
+"""Answer images with one ONNX file. This file is copied as ``predict.py`` into every bundle.
 
 It needs onnxruntime, numpy and Pillow, and nothing of automl, so that what is delivered is what was
 measured: training, evaluation and delivery all decode images with :func:`decode_image`, and all answers
@@ -15,6 +15,7 @@ import io
 import json
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,10 +25,28 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ImageError", "Model", "Result", "decode_image"]
+__all__ = [
+    "ANSWERS",
+    "Anomaly",
+    "Answer",
+    "Classification",
+    "Detection",
+    "ImageError",
+    "Model",
+    "Segmentation",
+    "decode_image",
+]
+
+Outputs = Mapping[str, "NDArray[Any]"]
+"""What a file gave for one frame, by the names of its outputs."""
+Settings = Mapping[str, str]
+"""The metadata of a file."""
 
 MAX_PIXELS = 178_956_970
 """Larger images are refused as decompression bombs: the limit at which Pillow itself warns twice over."""
+
+_MOST_SUMMARISED = 16
+"""Classes by whose numbers a copy of a file is recognised."""
 
 _ORIENTATION = 0x0112
 _TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
@@ -106,12 +125,21 @@ def _three_channels(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 @dataclass(frozen=True)
-class Result:
-    """The answer for one image. ``probabilities`` is ``(classes,)`` float32, summing to 1."""
+class Classification:
+    """The class of an image. ``probabilities`` is ``(classes,)`` float32, summing to 1."""
 
     labels: tuple[str, ...]
     probabilities: NDArray[np.float32]
-    index: int
+
+    @classmethod
+    def read(cls, outputs: Outputs, labels: tuple[str, ...], settings: Settings) -> Classification:
+        """Take ``probabilities`` (1, classes) from a file's outputs."""
+        return cls(labels, outputs["probabilities"][0])
+
+    @property
+    def index(self) -> int:
+        """Position of the most probable class."""
+        return int(self.probabilities.argmax())
 
     @property
     def label(self) -> str:
@@ -128,9 +156,227 @@ class Result:
         """Every class with its probability."""
         return dict(zip(self.labels, self.probabilities.tolist(), strict=True))
 
+    def resized(self, size: tuple[int, int], to: tuple[int, int]) -> Classification:
+        """Return the same answer: a class has no place."""
+        return self
+
+    def row(self) -> dict[str, Any]:
+        """Return the answer as columns of a table."""
+        return {"label": self.label, "confidence": round(self.confidence, 6)}
+
+    def details(self) -> dict[str, Any]:
+        """Return all of the answer as plain values."""
+        return self.row() | {"scores": self.scores}
+
+    def text(self) -> str:
+        """Return the answer in words."""
+        return f"{self.label} ({self.confidence:.1%})"
+
+    def picture(self) -> NDArray[np.uint8] | None:
+        """Return nothing: there is no picture of this answer."""
+        return None
+
+    def summary(self) -> dict[str, float]:
+        """Return the numbers in [0, 1] by which a copy of the file is recognised."""
+        order = np.argsort(-self.probabilities, kind="stable")[:_MOST_SUMMARISED]
+        return {self.labels[i]: float(self.probabilities[i]) for i in order}
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The class of every pixel. ``mask`` is ``(H, W)`` uint8 at the image's own size."""
+
+    labels: tuple[str, ...]
+    mask: NDArray[np.uint8]
+
+    @classmethod
+    def read(cls, outputs: Outputs, labels: tuple[str, ...], settings: Settings) -> Segmentation:
+        """Take ``mask`` (1, H, W) from a file's outputs."""
+        return cls(labels, outputs["mask"][0].astype(np.uint8, copy=False))
+
+    @property
+    def areas(self) -> dict[str, int]:
+        """Pixels of each class."""
+        counts = np.bincount(self.mask.ravel(), minlength=len(self.labels))
+        return dict(zip(self.labels, counts.tolist(), strict=False))
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of the image that each class covers, in [0, 1]."""
+        return {label: area / max(1, self.mask.size) for label, area in self.areas.items()}
+
+    def resized(self, size: tuple[int, int], to: tuple[int, int]) -> Segmentation:
+        """Return the answer for the image at another (height, width): the nearest pixels."""
+        rows = ((np.arange(to[0]) + 0.5) * size[0] / to[0]).astype(np.intp)
+        columns = ((np.arange(to[1]) + 0.5) * size[1] / to[1]).astype(np.intp)
+        return Segmentation(self.labels, self.mask[rows[:, None], columns[None, :]])
+
+    def row(self) -> dict[str, Any]:
+        """Return the answer as columns of a table."""
+        return {f"share[{label}]": round(share, 6) for label, share in self.shares.items()}
+
+    def details(self) -> dict[str, Any]:
+        """Return all of the answer but the mask itself as plain values."""
+        return {"areas": self.areas, "shares": self.shares, "size": list(self.mask.shape)}
+
+    def text(self) -> str:
+        """Return the answer in words."""
+        return ", ".join(f"{label} {share:.2%}" for label, share in self.shares.items())
+
+    def picture(self) -> NDArray[np.uint8] | None:
+        """Return the mask ``(H, W)`` uint8."""
+        return self.mask
+
+    def summary(self) -> dict[str, float]:
+        """Return the numbers in [0, 1] by which a copy of the file is recognised."""
+        order = sorted(self.shares.items(), key=lambda pair: -pair[1])
+        return dict(order[:_MOST_SUMMARISED])
+
+
+@dataclass(frozen=True)
+class Detection:
+    """The objects in an image, the surest first.
+
+    ``boxes`` is ``(n, 4)`` float32 (left, top, right, bottom in the image's pixels), ``classes``
+    ``(n,)`` int64, ``scores`` ``(n,)`` float32 in [0, 1]. Those below ``threshold`` are doubtful:
+    they count for the metrics only.
+    """
+
+    labels: tuple[str, ...]
+    boxes: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    threshold: float
+
+    @classmethod
+    def read(cls, outputs: Outputs, labels: tuple[str, ...], settings: Settings) -> Detection:
+        """Take ``boxes`` (n, 4), ``labels`` (n,) and ``scores`` (n,) from a file's outputs."""
+        order = np.argsort(-outputs["scores"], kind="stable")
+        return cls(
+            labels,
+            outputs["boxes"][order],
+            outputs["labels"][order].astype(np.int64),
+            outputs["scores"][order],
+            float(settings.get("automl.threshold", "0.5")),
+        )
+
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        """The objects that are sure enough: label, score and box, the surest first."""
+        sure = int((self.scores >= self.threshold).sum())
+        return [
+            {
+                "label": self.labels[int(self.classes[i])],
+                "score": round(float(self.scores[i]), 6),
+                "box": [round(float(side), 2) for side in self.boxes[i]],
+            }
+            for i in range(sure)
+        ]
+
+    def resized(self, size: tuple[int, int], to: tuple[int, int]) -> Detection:
+        """Return the answer for the image at another (height, width)."""
+        down, right = to[0] / size[0], to[1] / size[1]
+        boxes = self.boxes * np.array([right, down, right, down], np.float32)
+        return Detection(self.labels, boxes, self.classes, self.scores, self.threshold)
+
+    def row(self) -> dict[str, Any]:
+        """Return the answer as columns of a table: how many objects of each class."""
+        found = [one["label"] for one in self.objects]
+        return {f"count[{label}]": found.count(label) for label in self.labels}
+
+    def details(self) -> dict[str, Any]:
+        """Return all of the answer as plain values."""
+        return {"objects": self.objects, "threshold": self.threshold}
+
+    def text(self) -> str:
+        """Return the answer in words."""
+        found = [one["label"] for one in self.objects]
+        counts = [f"{found.count(label)} {label}" for label in self.labels if label in found]
+        return ", ".join(counts) or "nothing found"
+
+    def picture(self) -> NDArray[np.uint8] | None:
+        """Return nothing: there is no picture of this answer."""
+        return None
+
+    def summary(self) -> dict[str, float]:
+        """Return the numbers in [0, 1] by which a copy of the file is recognised."""
+        totals = [float(self.scores[self.classes == i].sum()) for i in range(len(self.labels))]
+        most = max(1.0, float(len(self.scores)))
+        return {
+            label: total / most
+            for label, total in list(zip(self.labels, totals, strict=True))[:_MOST_SUMMARISED]
+        }
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """Whether an image is unlike the good ones. ``heat_map`` is ``(H, W)`` float32: how unlike.
+
+    Score and heat map are in units of the threshold: 1 and more is a defect.
+    """
+
+    labels: tuple[str, ...]
+    score: float
+    is_defect: bool
+    heat_map: NDArray[np.float32]
+
+    @classmethod
+    def read(cls, outputs: Outputs, labels: tuple[str, ...], settings: Settings) -> Anomaly:
+        """Take ``score`` (1,), ``is_defect`` (1,) and ``heat_map`` (1, H, W) from the outputs."""
+        return cls(
+            labels,
+            float(outputs["score"][0]),
+            bool(outputs["is_defect"][0]),
+            outputs["heat_map"][0],
+        )
+
+    @property
+    def label(self) -> str:
+        """``good`` or ``defect``, or as the data names them."""
+        return self.labels[int(self.is_defect)]
+
+    def resized(self, size: tuple[int, int], to: tuple[int, int]) -> Anomaly:
+        """Return the answer for the image at another (height, width)."""
+        from PIL import Image
+
+        heat = Image.fromarray(self.heat_map).resize((to[1], to[0]), Image.Resampling.BILINEAR)
+        return Anomaly(self.labels, self.score, self.is_defect, np.asarray(heat))
+
+    def row(self) -> dict[str, Any]:
+        """Return the answer as columns of a table."""
+        return {"label": self.label, "score": round(self.score, 6)}
+
+    def details(self) -> dict[str, Any]:
+        """Return all of the answer but the heat map itself as plain values."""
+        hottest = np.unravel_index(int(self.heat_map.argmax()), self.heat_map.shape)
+        return self.row() | {"hottest": [int(hottest[1]), int(hottest[0])]}
+
+    def text(self) -> str:
+        """Return the answer in words."""
+        return f"{self.label} (score {self.score:.3f}; 1 and more is a defect)"
+
+    def picture(self) -> NDArray[np.uint8] | None:
+        """Return the heat map as ``(H, W)`` uint8: 128 is the threshold."""
+        return np.clip(self.heat_map * 128.0, 0.0, 255.0).astype(np.uint8)
+
+    def summary(self) -> dict[str, float]:
+        """Return the numbers in [0, 1] by which a copy of the file is recognised."""
+        return {"score": self.score / (1.0 + self.score), "defect": float(self.is_defect)}
+
+
+Answer = Classification | Segmentation | Detection | Anomaly
+
+ANSWERS: dict[str, Any] = {
+    "classification": Classification,
+    "segmentation": Segmentation,
+    "detection": Detection,
+    "anomaly": Anomaly,
+}
+"""What a file answers, by the task that its metadata names."""
+
 
 class Model:
-    """One ONNX file, loaded once. ``labels`` are read from the file's own metadata."""
+    """One ONNX file, loaded once. Task and ``labels`` are read from the file's own metadata."""
 
     def __init__(self, path: str | os.PathLike[str], *, threads: int = 1) -> None:
         """Load ``model.onnx`` (or the folder that holds it) for a number of processor threads."""
@@ -146,24 +392,27 @@ class Model:
         self.session = onnxruntime.InferenceSession(
             str(file), options, providers=["CPUExecutionProvider"]
         )
-        metadata = self.session.get_modelmeta().custom_metadata_map
-        if "automl.classes" not in metadata:
+        self._settings = self.session.get_modelmeta().custom_metadata_map
+        if "automl.classes" not in self._settings:
             raise ValueError(
                 f"'{file}' does not name its classes ('automl.classes' in its metadata is missing), "
                 "so it was not made by automl. Give the model.onnx of a bundle."
             )
-        self.labels: tuple[str, ...] = tuple(json.loads(metadata["automl.classes"]))
+        self.labels: tuple[str, ...] = tuple(json.loads(self._settings["automl.classes"]))
+        self.task = self._settings.get("automl.task", "classification")
         model_input = self.session.get_inputs()[0]
         self._input = model_input.name
+        self._outputs = [output.name for output in self.session.get_outputs()]
         height, width = model_input.shape[1:3]
         self.frame_size: tuple[int, int] | None = (
             (height, width) if isinstance(height, int) and isinstance(width, int) else None
         )
 
-    def predict(self, image: str | os.PathLike[str] | bytes | NDArray[np.uint8]) -> Result:
+    def predict(self, image: str | os.PathLike[str] | bytes | NDArray[np.uint8]) -> Answer:
         """Return the answer for a path, encoded bytes, or a ``(height, width, 3)`` uint8 RGB array.
 
-        A file made for one frame size resizes other sizes to it first.
+        A file made for one frame size resizes other sizes to it first; the answer is given at the
+        image's own size.
 
         Raises:
             ImageError: when the image cannot be used.
@@ -180,11 +429,14 @@ class Model:
             )
         if frame.size == 0:
             raise ImageError(f"a frame has at least one row and one column; got {frame.shape}")
-        if self.frame_size is not None and frame.shape[:2] != self.frame_size:
-            frame = _resize(frame, self.frame_size)
-        output = self.session.run(None, {self._input: frame[None]})
-        probabilities = output[0][0]
-        return Result(self.labels, probabilities, int(probabilities.argmax()))
+        own = (frame.shape[0], frame.shape[1])
+        size = self.frame_size or own
+        if own != size:
+            frame = _resize(frame, size)
+        arrays = self.session.run(None, {self._input: frame[None]})
+        outputs = dict(zip(self._outputs, arrays, strict=True))
+        answer: Answer = ANSWERS[self.task].read(outputs, self.labels, self._settings)
+        return answer if own == size else answer.resized(size, own)
 
 
 def _resize(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -195,32 +447,30 @@ def _resize(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Classify the images named on the command line; 0 when every one could be read, else 4."""
-    parser = argparse.ArgumentParser(description="Classify images with the model beside this file.")
+    """Answer the images named on the command line; 0 when every one could be read, else 4."""
+    parser = argparse.ArgumentParser(description="Answer images with the model beside this file.")
     parser.add_argument("images", nargs="+", help="image files")
     parser.add_argument("--model", default=str(Path(__file__).resolve().parent), help="ONNX file")
     parser.add_argument("--threads", type=int, default=1, help="processor threads (default 1)")
     parser.add_argument("--format", choices=("text", "json", "csv"), default="text")
+    parser.add_argument("--save", metavar="FOLDER", help="write masks or heat maps there, as PNG")
     options = parser.parse_args(arguments)
     file = Path(options.model) / "model.onnx" if Path(options.model).is_dir() else options.model
     if not Path(file).is_file():
         parser.error(f"there is no model '{file}'")
     model = Model(options.model, threads=options.threads)
-    rows: list[dict[str, Any]] = []
+    answers: list[tuple[str, Answer]] = []
     failed = 0
     for name in options.images:
         try:
-            result = model.predict(name)
+            answers.append((name, model.predict(name)))
         except (ImageError, OSError) as error:
             print(f"{name}: {error}", file=sys.stderr)
             failed += 1
-            continue
-        rows.append(
-            {"image": name, "label": result.label, "confidence": round(result.confidence, 6)}
-            | ({"scores": result.scores} if options.format == "json" else {})
-        )
+    if options.save:
+        save_pictures(answers, Path(options.save))
     try:
-        write_rows(rows, options.format, sys.stdout)
+        write_answers(answers, options.format, sys.stdout)
         sys.stdout.flush()
     except BrokenPipeError:
         # Who reads (such as head) has seen enough; the rest, written at exit, goes nowhere.
@@ -228,18 +478,40 @@ def main(arguments: list[str] | None = None) -> int:
     return 4 if failed else 0
 
 
-def write_rows(rows: list[dict[str, Any]], style: str, stream: Any) -> None:
-    """Write answers as ``text``, ``json`` (one list) or ``csv`` (image, label, confidence)."""
+def write_answers(answers: Sequence[tuple[str, Answer]], style: str, stream: Any) -> None:
+    """Write named answers as ``text``, ``json`` (one list) or ``csv`` (a row an image)."""
     if style == "json":
+        rows = [{"image": name} | answer.details() for name, answer in answers]
         json.dump(rows, stream, indent=1, ensure_ascii=False)
         stream.write("\n")
     elif style == "csv":
-        writer = csv.DictWriter(stream, ["image", "label", "confidence"])
+        rows = [{"image": name} | answer.row() for name, answer in answers]
+        writer = csv.DictWriter(stream, list(rows[0]) if rows else ["image"])
         writer.writeheader()
         writer.writerows(rows)
     else:
-        for row in rows:
-            stream.write(f"{row['image']}: {row['label']} ({row['confidence']:.1%})\n")
+        for name, answer in answers:
+            stream.write(f"{name}: {answer.text()}\n")
+
+
+def save_pictures(answers: Sequence[tuple[str, Answer]], folder: Path) -> None:
+    """Write the mask (values: positions of the classes) or heat map of each answer as a gray PNG.
+
+    Files are named after the images, with a number where two images have one name.
+    """
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    taken: set[str] = set()
+    for name, answer in answers:
+        pixels = answer.picture()
+        if pixels is None:
+            continue
+        stem, number = Path(name).stem, 1
+        while (file := stem if number == 1 else f"{stem}-{number}") in taken:
+            number += 1
+        taken.add(file)
+        Image.fromarray(pixels).save(folder / f"{file}.png")
 
 
 if __name__ == "__main__":

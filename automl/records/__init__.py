@@ -14,6 +14,8 @@ from automl.records.dataset import (
     Sample,
     Split,
     SplitCounts,
+    TruthKind,
+    TruthRef,
 )
 from automl.records.measurement import Host, Interval, Measurement, runs_for_bound
 from automl.records.plan import Plan, PlannedArchitecture, Verdict, VerdictStatus
@@ -38,6 +40,7 @@ from automl.records.spec import (
     Spec,
     SplitSpec,
     Target,
+    TaskOptions,
 )
 from automl.records.trial import Artifact, Epoch, Parity, Scores, TrialResult, TrialStatus
 
@@ -81,8 +84,11 @@ __all__ = [
     "StageTime",
     "Target",
     "TargetSelection",
+    "TaskOptions",
     "TrialResult",
     "TrialStatus",
+    "TruthKind",
+    "TruthRef",
     "Verdict",
     "VerdictStatus",
     "dump_record",

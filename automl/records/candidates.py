@@ -12,20 +12,29 @@ __all__ = ["Architecture", "Augmentation", "Candidate", "Recipe", "SearchSpace"]
 class Architecture:
     """A network before training.
 
-    ``depth`` is the number of feature stages kept (timm's ``feature_info``, counted from 1), with a
-    pooled linear head on the last; ``None`` is the whole backbone with its own head.
+    ``depth`` is the number of feature stages of the backbone that are used (timm's ``feature_info``,
+    counted from 1). Classification puts a pooled linear head on the last of them; ``None`` is the
+    whole backbone with its own head. Segmentation calls it the encoder's depth, detection takes its
+    pyramid from the last stages, anomaly detection compares the features of the last two.
     """
 
     family: str
     backbone: str
     depth: int | None
     image_size: int
+    decoder: str | None = None
+    """What turns features into answers, where there is a choice: ``unet``, ``fcos``, ``padim`` …"""
+    width: int | None = None
+    """Size of the decoder: channels of a segmentation or detection head, channels (PaDiM) or patches
+    (PatchCore) that are remembered; ``None``: its usual size."""
 
     @property
     def key(self) -> str:
-        """A name for people and files: ``tf_efficientnet_lite0-d3-128`` (``-full-`` when whole)."""
+        """A name for people and files: ``tf_efficientnet_lite0-d3-128`` (``-full-`` when whole),
+        ``tf_efficientnet_lite0-d4-unet32-256`` with a decoder."""
         depth = "full" if self.depth is None else f"d{self.depth}"
-        return f"{self.backbone}-{depth}-{self.image_size}"
+        decoder = "" if self.decoder is None else f"-{self.decoder}{self.width or ''}"
+        return f"{self.backbone}-{depth}{decoder}-{self.image_size}"
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,9 @@ class Recipe:
     or all but the head. Ignored without pretrained weights."""
     label_smoothing: float
     augmentation: Augmentation
+    crop: int | None = None
+    """Side of the square that is cut out of an image to train on, pixels; ``None``: the whole image.
+    An epoch then takes as many crops as cover every image once."""
 
 
 @dataclass(frozen=True)
@@ -95,3 +107,4 @@ class SearchSpace:
     schemes: tuple[str, ...]
     presets: tuple[Augmentation, ...] = ()
     """All that the file defines, of which ``augmentations`` are searched; a spec may choose any."""
+    crops: tuple[int | None, ...] = (None,)

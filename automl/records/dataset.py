@@ -15,7 +15,13 @@ __all__ = [
     "Sample",
     "Split",
     "SplitCounts",
+    "TruthKind",
+    "TruthRef",
 ]
+
+TruthKind = Literal["label", "boxes", "mask", "defect"]
+"""What is known of an image: its class; the boxes of the objects in it; the class of each pixel; or
+whether it is good or shows a defect (and, perhaps, where)."""
 
 
 class Split(StrEnum):
@@ -31,13 +37,20 @@ class Sample:
     """One usable image. ``path`` is relative to the data's root, with forward slashes."""
 
     path: str
-    label: int
+    classes: tuple[int, ...]
+    """The classes that the image shows, ascending: exactly one where an image has a label (good is 0
+    and defect 1 for anomaly detection), any number where it has boxes or a mask."""
     split: Split
     group: str
     """What must not be split: the group the spec's expression found, else the path itself."""
     sha256: str
     height: int
     width: int
+
+    @property
+    def label(self) -> int:
+        """The one class of an image that has a label; -1 for an image that shows none."""
+        return self.classes[0] if self.classes else -1
 
 
 @dataclass(frozen=True)
@@ -56,10 +69,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class SplitCounts:
-    """Images per class in one split, in the order of the classes."""
+    """Images that show each class, in one split, in the order of the classes."""
 
     split: Split
     per_class: tuple[int, ...]
+    objects: tuple[int, ...] = ()
+    """Boxes or pixels of each class, where images have them."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +103,15 @@ class CacheRef:
 
 
 @dataclass(frozen=True)
+class TruthRef:
+    """Where boxes and masks lie, compiled from the annotations: a folder of the cache, never the
+    user's files."""
+
+    folder: str
+    key: str
+
+
+@dataclass(frozen=True)
 class Dataset:
     """The usable samples, divided, with where their pixels are."""
 
@@ -102,6 +126,9 @@ class Dataset:
     """SHA-256 over the sorted contents, labels and splits."""
     cache: CacheRef | None
     """``None``: the set is larger than the limit, so images are decoded at every use."""
+    truth_kind: TruthKind = "label"
+    truth: TruthRef | None = None
+    """``None`` where labels (``Sample.classes``) are all there is."""
 
     def indices(self, split: Split) -> tuple[int, ...]:
         """Positions of the samples of one split."""

@@ -58,8 +58,16 @@ class Prediction:
 
     path: str
     label: str
+    """What is true, in a few words."""
     predicted: str
+    """What was answered, in a few words."""
     confidence: float
+    """Of the answer, in [0, 1]; for tasks that give none, its quality."""
+    quality: float = 1.0
+    """How good the answer is, in [0, 1]: 1 for right and 0 for wrong where there is nothing between."""
+    picture: str | None = None
+    """File with answer and truth drawn on the image, relative to the run folder; ``None``: the image
+    itself shows all there is to see."""
 
 
 @dataclass(frozen=True)

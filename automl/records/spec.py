@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
@@ -17,6 +17,7 @@ __all__ = [
     "Spec",
     "SplitSpec",
     "Target",
+    "TaskOptions",
 ]
 
 Percentile = Literal["p50", "p90", "p95", "p99"]
@@ -99,6 +100,26 @@ class DataSpec:
     split: SplitSpec
     cache_bytes: int
     """Decoded images are cached up to this size; a larger set is decoded again at every use."""
+    unannotated: Literal["leave-out", "background"] = "leave-out"
+    """What an image is that no annotation speaks of."""
+    foreground: Literal["auto", "white", "black"] = "auto"
+    """Which pixels of a black-and-white mask are the object."""
+    colors: dict[str, str] = field(default_factory=dict)
+    """Colour masks: class to colour (``#rrggbb``)."""
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """What a spec asks of one task alone; the others pay no heed to it."""
+
+    max_false_alarm: float = 0.01
+    """Anomaly: largest share of good images that may be called defective, in (0, 1)."""
+    input: Literal["whole", "tiles"] = "whole"
+    """Segmentation: whether a frame is resized to the network's image size, or cut into tiles of
+    that size without being resized."""
+    precision: float = 0.9
+    """Detection: share of the objects found that must be right where recall is read off, and where
+    the delivered threshold is set."""
 
 
 @dataclass(frozen=True)
@@ -151,3 +172,4 @@ class Spec:
     source: str
     text: str
     sha256: str
+    options: TaskOptions = TaskOptions()

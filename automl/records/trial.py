@@ -16,8 +16,11 @@ class Scores:
 
     values: dict[str, float]
     confusion: tuple[tuple[int, ...], ...]
-    """Rows: true class; columns: predicted class."""
+    """Rows: true class; columns: predicted class. Images, or pixels; empty for objects."""
     samples: int
+    """Images."""
+    curves: dict[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    """Points (x, y) by the name of what they show: ``precision-recall[RBC]``, ``scores[good]``."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class Parity:
 
     images: int
     max_difference: float
-    """Largest absolute difference of a class probability."""
+    """Largest difference of an answer, in the task's own unit (a class probability, a share of the
+    pixels, the score of an object)."""
     agreement: float
     """Share of images with the same answer, in [0, 1]."""
 

@@ -1,5 +1,5 @@
 """The tasks of machine vision, one file each: what a network is trained for and how it is judged."""
 
-from automl.tasks.base import Task
+from automl.tasks.base import Comparison, Encoded, Judged, Scorer, Task, open_task
 
-__all__ = ["Task"]
+__all__ = ["Comparison", "Encoded", "Judged", "Scorer", "Task", "open_task"]

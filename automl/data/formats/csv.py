@@ -66,7 +66,7 @@ class CsvFormat:
     """
 
     name = "csv"
-    tasks = ("classification",)
+    truths: tuple[TruthKind, ...] = ("label",)
 
     def recognise(self, root: Path) -> str | None:
         """Say which file names the images: at least half of its first rows must exist."""

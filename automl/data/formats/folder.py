@@ -43,7 +43,7 @@ class FolderFormat:
     """
 
     name = "folder"
-    tasks = ("classification",)
+    truths: tuple[TruthKind, ...] = ("label",)
 
     def recognise(self, root: Path) -> str | None:
         """Say which folders hold images."""

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from automl.data.findings import finding, listed
 from automl.errors import DataError, did_you_mean
-from automl.records import Finding, Split
+from automl.records import Finding, Split, TruthKind
 from automl.units import plural
+
+if TYPE_CHECKING:
+    from automl.data.annotations import Annotations
 
 __all__ = [
     "SPLIT_NAMES",
     "Listing",
     "RawSample",
+    "ReadOptions",
     "Walk",
     "choose_classes",
     "is_hidden",
@@ -50,9 +55,25 @@ class RawSample:
     """
 
     path: str
-    label: str
+    label: str | None
+    """The class of the whole image; ``None`` where there are boxes, outlines or masks instead."""
     split: Split | None
     line: int | None = None
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a layout is to be read."""
+
+    truth: TruthKind
+    """What is looked for: many layouts hold both boxes and outlines."""
+    classes: tuple[str, ...] = ()
+    """The classes in the order wanted; empty: all that are found."""
+    unannotated: Literal["leave-out", "background"] = "leave-out"
+    """What an image is that no annotation speaks of."""
+    foreground: Literal["auto", "white", "black"] = "auto"
+    colors: Mapping[str, str] = field(default_factory=dict)
+    """Colour masks: class to ``#rrggbb``."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +86,8 @@ class Listing:
     findings: tuple[Finding, ...]
     files_seen: int
     """Images met, those left out included."""
+    annotations: Annotations | None = None
+    """What is known beside labels, by position of the sample."""
 
 
 @dataclass
