@@ -99,6 +99,8 @@ class Walk:
     unnameable: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
     """Folders that may not be read."""
+    documents: list[str] = field(default_factory=list)
+    """Licences, read-me files and the like: not reported."""
 
     def findings(self) -> Iterator[Finding]:
         """Say what was passed over."""
@@ -216,7 +218,9 @@ def _sort_entry(
     elif is_image_name(entry.name):
         if entry.is_file() or _is_broken_link(entry):
             found.images.append(path)
-    elif not entry.name.lower().startswith(_DOCUMENTS):
+    elif entry.name.lower().startswith(_DOCUMENTS):
+        found.documents.append(path)
+    else:
         found.ignored.append(path)
 
 
