@@ -1,0 +1,271 @@
+"""From the columns of annotations to a listing: which images are left, in what order, which classes.
+
+The classes are those that the spec names, else those of the format in its order (without the ones of
+which there is nothing), else all that were met, sorted. Masks drawn from outlines get a class
+"background" before all others; every mask has at most 254 classes, since 255 means "not known".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from automl.data.annotation_columns import (
+    CONTINUES_BIT,
+    DEFECT,
+    GOOD,
+    IGNORED_BIT,
+    KIND_BITS,
+    NONE,
+    RELATIVE_BIT,
+    Annotations,
+    Columns,
+    ShapeKind,
+    Shapes,
+)
+from automl.data.annotation_notes import Notes
+from automl.data.findings import finding, listed
+from automl.data.formats.listing import Listing, RawSample, ReadOptions, choose_classes
+from automl.errors import DataError
+from automl.records import Finding
+from automl.units import plural
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["BACKGROUND", "finished"]
+
+BACKGROUND = "background"
+"""Class of the pixels that lie in no outline."""
+
+_MOST_CLASSES = 254
+"""Masks are uint8 and 255 means "not known"; one more is left for safety of readers."""
+
+
+def finished(
+    columns: Columns,
+    notes: Notes,
+    *,
+    root: Path,
+    options: ReadOptions,
+    source: str,
+    classes: Sequence[str] | None,
+    files_seen: int,
+    findings: tuple[Finding, ...],
+) -> Listing:
+    """Return the listing; see :meth:`automl.data.annotations.AnnotationBuilder.finish`.
+
+    Raises:
+        DataError: as described there.
+    """
+    label = np.frombuffer(columns.label, np.int32) if columns.label else np.empty(0, np.int32)
+    kept = _kept(columns, label, options, notes)
+    if not kept:
+        raise DataError(_nothing_left(columns, notes, options, source, findings))
+    chosen, unused = _classes(
+        columns, notes, label[kept], options=options, source=source, given=classes
+    )
+    names = list(columns.names)
+    samples = []
+    for image in kept:
+        name = names[label[image]] if label[image] >= 0 else None
+        samples.append(RawSample(columns.paths[image], name, columns.split_of(image)))
+    if options.truth == "label":
+        annotations = None
+        samples = _of_classes(samples, chosen, notes)
+    else:
+        annotations = _annotations(columns, kept, chosen, notes, source)
+    return Listing(
+        root,
+        chosen,
+        tuple(samples),
+        (*findings, *notes.findings(classes=chosen), *_unused(unused, source)),
+        files_seen=files_seen,
+        annotations=annotations,
+    )
+
+
+def _kept(
+    columns: Columns, label: NDArray[np.int32], options: ReadOptions, notes: Notes
+) -> list[int]:
+    """Return the numbers of the images to keep, in the order of their paths."""
+    ordered = sorted(range(len(columns.paths)), key=columns.paths.__getitem__)
+    if options.truth in ("label", "defect"):
+        for image in ordered:
+            if label[image] == NONE:
+                notes.add("unlabelled-image", "", path=columns.paths[image])
+        return [image for image in ordered if label[image] >= 0]
+    if not columns.masks or options.unannotated == "background":
+        return ordered
+    has_shape = np.zeros(len(ordered), bool)
+    if columns.shape_image:
+        has_shape[np.frombuffer(columns.shape_image, np.uint32)] = True
+    for image in ordered:
+        if image not in columns.masks and not has_shape[image]:
+            notes.add("unannotated-image", "", path=columns.paths[image])
+    return [image for image in ordered if image in columns.masks or has_shape[image]]
+
+
+def _classes(
+    columns: Columns,
+    notes: Notes,
+    label: NDArray[np.int32],
+    *,
+    options: ReadOptions,
+    source: str,
+    given: Sequence[str] | None,
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the classes in their order, and those given of which there is nothing.
+
+    Raises:
+        DataError: a class asked for is missing, too many, or none at all.
+    """
+    if options.truth == "defect":
+        return (GOOD, DEFECT), ()
+    names = list(columns.names)
+    found = {names[number] for number in np.unique(label) if number >= 0}
+    found |= set(names) if options.truth != "label" else set()
+    found = found.union(*(coding.names for coding in columns.codings))
+    seen = found | notes.values("unknown-class")
+    if not found and "box-without-outline" in notes:
+        raise DataError(
+            f"'{source}' holds boxes alone, and masks cannot be drawn from them. Draw outlines "
+            "around the objects, or set task to 'detection'."
+        )
+    if not seen:
+        raise DataError(
+            f"'{source}' names images, but no object in any of them. Annotate some, or name another "
+            "folder in the spec's data.path."
+        )
+    is_drawn = options.truth == "mask" and not columns.codings
+    if options.classes:
+        missing = [name for name in options.classes if name not in found]
+        if missing and not (is_drawn and missing == [BACKGROUND]):
+            choose_classes(seen - set(missing), tuple(missing), where=f"'{source}'")
+        chosen, unused = options.classes, ()
+    elif given is not None:
+        chosen = tuple(name for name in dict.fromkeys(given) if name in found)
+        unused = tuple(name for name in given if name not in found and name != BACKGROUND)
+    else:
+        chosen, unused = choose_classes(found, (), where=f"'{source}'"), ()
+    if is_drawn and BACKGROUND not in chosen:
+        chosen = (BACKGROUND, *chosen)
+    _check_number(chosen, options)
+    return chosen, unused
+
+
+def _check_number(chosen: Sequence[str], options: ReadOptions) -> None:
+    if options.truth == "mask" and len(chosen) > _MOST_CLASSES:
+        raise DataError(
+            f"Masks can hold {_MOST_CLASSES} classes, the background included; {len(chosen):,} were "
+            "found. Name those that matter in the spec's data.classes."
+        )
+
+
+def _of_classes(samples: list[RawSample], chosen: Sequence[str], notes: Notes) -> list[RawSample]:
+    """Return the samples of the classes chosen, and note the others."""
+    known = frozenset(chosen)
+    for sample in samples:
+        if sample.label is not None and sample.label not in known:
+            notes.add("unknown-class", "", path=sample.path, value=sample.label)
+    return [sample for sample in samples if sample.label in known]
+
+
+def _annotations(
+    columns: Columns, kept: list[int], chosen: Sequence[str], notes: Notes, source: str
+) -> Annotations:
+    claimed = np.array(columns.claimed, np.int32).reshape(-1, 2)[kept]
+    shapes = _shapes(columns, kept, chosen, notes) if columns.shape_image else None
+    masks: tuple[str | None, ...] = ()
+    coding = np.full(len(kept), -1, np.int16)
+    if columns.masks:
+        found = [columns.masks.get(image) for image in kept]
+        masks = tuple(None if mask is None else mask[0] for mask in found)
+        coding[:] = [-1 if mask is None else mask[1] for mask in found]
+    kinds = tuple(columns.kinds.get(image, "") for image in kept) if columns.kinds else ()
+    return Annotations(source, claimed, shapes, masks, coding, tuple(columns.codings), kinds)
+
+
+def _shapes(columns: Columns, kept: list[int], chosen: Sequence[str], notes: Notes) -> Shapes:
+    """Return the columns of shapes, in the order of the samples without moving any value."""
+    position = np.full(len(columns.paths), len(kept), np.uint32)
+    position[kept] = np.arange(len(kept), dtype=np.uint32)
+    sample = position[np.frombuffer(columns.shape_image, np.uint32)]
+    first = np.zeros(len(kept) + 1, np.int64)
+    first[1:] = np.cumsum(np.bincount(sample, minlength=len(kept) + 1)[: len(kept)])
+    is_sorted = len(sample) < 2 or bool((sample[1:] >= sample[:-1]).all())
+    order = np.arange(len(sample)) if is_sorted else np.argsort(sample, kind="stable")
+    flags = np.frombuffer(columns.shape_flags, np.uint8)
+    kind = flags & KIND_BITS
+    length = np.frombuffer(columns.shape_length, np.uint32)
+    return Shapes(
+        first=first,
+        order=order[: first[-1]].astype(np.uint32),
+        label=_labels(columns, chosen, notes),
+        kind=kind,
+        ignored=(flags & IGNORED_BIT) > 0,
+        relative=(flags & RELATIVE_BIT) > 0,
+        continues=(flags & CONTINUES_BIT) > 0,
+        start=_starts(kind == ShapeKind.RUN_LENGTHS, length),
+        length=length,
+        values=np.frombuffer(columns.values, np.float32)
+        if columns.values
+        else np.empty(0, np.float32),
+        runs=np.frombuffer(columns.runs, np.uint32) if columns.runs else np.empty(0, np.uint32),
+    )
+
+
+def _starts(is_runs: NDArray[np.bool_], length: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """Return where each shape begins among the values, or among the runs."""
+    start = np.empty(len(length), np.int64)
+    for chosen in (is_runs, ~is_runs):
+        ends = np.cumsum(length[chosen], dtype=np.int64)
+        start[chosen] = ends - length[chosen]
+    return start
+
+
+def _labels(columns: Columns, chosen: Sequence[str], notes: Notes) -> NDArray[np.int32]:
+    """Return each shape's position in the classes chosen; those of other classes are noted."""
+    places = {name: place for place, name in enumerate(chosen)}
+    table = np.array([places.get(name, -1) for name in columns.names], np.int32)
+    number = np.frombuffer(columns.shape_label, np.int32)
+    for name, place in zip(columns.names, table, strict=True):
+        if place < 0:
+            of_name = np.flatnonzero(number == columns.names[name])
+            images = np.unique(np.frombuffer(columns.shape_image, np.uint32)[of_name])
+            paths = [columns.paths[image] for image in images]
+            if len(of_name):
+                notes.add_many("unknown-class", paths, value=name, count=len(of_name))
+    return table[number]
+
+
+def _unused(unused: Sequence[str], source: str) -> tuple[Finding, ...]:
+    if not unused:
+        return ()
+    return (
+        finding(
+            "unused-class",
+            "info",
+            f"Passed over: {plural(len(unused), 'class', 'classes')} of which '{source}' has no "
+            f"object: {listed(unused)}.",
+            remedy="Nothing.",
+            paths=[source],
+            count=len(unused),
+        ),
+    )
+
+
+def _nothing_left(
+    columns: Columns,
+    notes: Notes,
+    options: ReadOptions,
+    source: str,
+    findings: tuple[Finding, ...],
+) -> str:
+    """Say why no image is left."""
+    all_findings = (*findings, *notes.findings(classes=options.classes or tuple(columns.names)))
+    reasons = " ".join(one.message for one in all_findings)
+    return f"No image that '{source}' names can be used. {reasons}".rstrip()
