@@ -25,6 +25,7 @@ FORMATS: Mapping[str, str] = MappingProxyType(
     {
         "folder": "automl.data.formats.folder:FolderFormat",
         "csv": "automl.data.formats.csv:CsvFormat",
+        "voc": "automl.data.formats.voc:VocFormat",
     }
 )
 
