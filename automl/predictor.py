@@ -301,11 +301,8 @@ class Detection:
     def summary(self) -> dict[str, float]:
         """Return the numbers in [0, 1] by which a copy of the file is recognised."""
         totals = [float(self.scores[self.classes == i].sum()) for i in range(len(self.labels))]
-        most = max(1.0, float(len(self.scores)))
-        return {
-            label: total / most
-            for label, total in list(zip(self.labels, totals, strict=True))[:_MOST_SUMMARISED]
-        }
+        pairs = sorted(zip(self.labels, totals, strict=True), key=lambda pair: -pair[1])
+        return {label: total / (1.0 + total) for label, total in pairs[:_MOST_SUMMARISED]}
 
 
 @dataclass(frozen=True)
@@ -392,14 +389,14 @@ class Model:
         self.session = onnxruntime.InferenceSession(
             str(file), options, providers=["CPUExecutionProvider"]
         )
-        self._settings = self.session.get_modelmeta().custom_metadata_map
-        if "automl.classes" not in self._settings:
+        self.settings = self.session.get_modelmeta().custom_metadata_map
+        if "automl.classes" not in self.settings:
             raise ValueError(
                 f"'{file}' does not name its classes ('automl.classes' in its metadata is missing), "
                 "so it was not made by automl. Give the model.onnx of a bundle."
             )
-        self.labels: tuple[str, ...] = tuple(json.loads(self._settings["automl.classes"]))
-        self.task = self._settings.get("automl.task", "classification")
+        self.labels: tuple[str, ...] = tuple(json.loads(self.settings["automl.classes"]))
+        self.task = self.settings.get("automl.task", "classification")
         model_input = self.session.get_inputs()[0]
         self._input = model_input.name
         self._outputs = [output.name for output in self.session.get_outputs()]
@@ -435,7 +432,7 @@ class Model:
             frame = _resize(frame, size)
         arrays = self.session.run(None, {self._input: frame[None]})
         outputs = dict(zip(self._outputs, arrays, strict=True))
-        answer: Answer = ANSWERS[self.task].read(outputs, self.labels, self._settings)
+        answer: Answer = ANSWERS[self.task].read(outputs, self.labels, self.settings)
         return answer if own == size else answer.resized(size, own)
 
 
@@ -459,16 +456,19 @@ def main(arguments: list[str] | None = None) -> int:
     if not Path(file).is_file():
         parser.error(f"there is no model '{file}'")
     model = Model(options.model, threads=options.threads)
+    pictures = PictureFolder(Path(options.save)) if options.save else None
     answers: list[tuple[str, Answer]] = []
     failed = 0
     for name in options.images:
         try:
-            answers.append((name, model.predict(name)))
+            answer = model.predict(name)
         except (ImageError, OSError) as error:
             print(f"{name}: {error}", file=sys.stderr)
             failed += 1
-    if options.save:
-        save_pictures(answers, Path(options.save))
+            continue
+        answers.append((name, answer))
+        if pictures is not None:
+            pictures.save(name, answer)
     try:
         write_answers(answers, options.format, sys.stdout)
         sys.stdout.flush()
@@ -494,24 +494,27 @@ def write_answers(answers: Sequence[tuple[str, Answer]], style: str, stream: Any
             stream.write(f"{name}: {answer.text()}\n")
 
 
-def save_pictures(answers: Sequence[tuple[str, Answer]], folder: Path) -> None:
-    """Write the mask (values: positions of the classes) or heat map of each answer as a gray PNG.
+class PictureFolder:
+    """Writes masks (values: positions of the classes) and heat maps as gray PNG files."""
 
-    Files are named after the images, with a number where two images have one name.
-    """
-    from PIL import Image
+    def __init__(self, folder: Path) -> None:
+        """Write below a folder, which is made."""
+        self._folder = folder
+        self._taken: set[str] = set()
+        folder.mkdir(parents=True, exist_ok=True)
 
-    folder.mkdir(parents=True, exist_ok=True)
-    taken: set[str] = set()
-    for name, answer in answers:
+    def save(self, name: str, answer: Answer) -> None:
+        """Write an answer, if it has a picture, under the name of its image (numbered if taken)."""
+        from PIL import Image
+
         pixels = answer.picture()
         if pixels is None:
-            continue
+            return
         stem, number = Path(name).stem, 1
-        while (file := stem if number == 1 else f"{stem}-{number}") in taken:
+        while (file := stem if number == 1 else f"{stem}-{number}") in self._taken:
             number += 1
-        taken.add(file)
-        Image.fromarray(pixels).save(folder / f"{file}.png")
+        self._taken.add(file)
+        Image.fromarray(pixels).save(self._folder / f"{file}.png")
 
 
 if __name__ == "__main__":

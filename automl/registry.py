@@ -13,7 +13,7 @@ from typing import Any
 
 from automl.errors import SpecError, did_you_mean
 
-__all__ = ["DEVICES", "FORMATS", "SCHEMES", "TASKS", "load", "names"]
+__all__ = ["DEVICES", "FORMATS", "LEARNERS", "SCHEMES", "TASKS", "check", "load", "names"]
 
 TASKS: Mapping[str, str] = MappingProxyType(
     {
@@ -44,8 +44,14 @@ DEVICES: Mapping[str, str] = MappingProxyType(
     }
 )
 
+LEARNERS: Mapping[str, str] = MappingProxyType(
+    {
+        "gradient": "automl.training.loop:Trainer",
+    }
+)
+
 _KINDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {"task": TASKS, "format": FORMATS, "scheme": SCHEMES, "device": DEVICES}
+    {"task": TASKS, "format": FORMATS, "scheme": SCHEMES, "device": DEVICES, "learner": LEARNERS}
 )
 
 
@@ -60,8 +66,17 @@ def load(kind: str, name: str) -> Any:
     Raises:
         SpecError: when the name is unknown, with the closest known one.
     """
+    check(kind, name)
+    module, _, attribute = _KINDS[kind][name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def check(kind: str, name: str) -> None:
+    """Import nothing, and find out whether a name is registered.
+
+    Raises:
+        SpecError: when it is not, with the closest known one.
+    """
     entries = _KINDS[kind]
     if name not in entries:
         raise SpecError(f"Unknown {kind} '{name}'.{did_you_mean(name, entries)}")
-    module, _, attribute = entries[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)

@@ -30,14 +30,15 @@ def init(data: Path, output: Path | None, task: str) -> None:
     DATA is a folder of images or a CSV file. An existing file is never overwritten.
     """
     from automl import registry
-    from automl.data.formats import choose
+    from automl.data.formats import ReadOptions, choose
     from automl.spec.convert import slug
     from automl.spec.draft import draft_spec, guess_group
+    from automl.spec.metrics import METRICS
     from automl.spec.problems import shown
 
-    registry.load("task", task)
-    found, reason = choose(data, "auto", task=task)
-    listing = found.read(data, classes=())
+    registry.check("task", task)
+    found, reason = choose(data, "auto", truth=METRICS[task].truth)
+    listing = found.read(data, options=ReadOptions(METRICS[task].truth))
     target = output or Path(f"{slug(data.resolve().name)}.yaml")
     group = guess_group([sample.path for sample in listing.samples])
     text = draft_spec(

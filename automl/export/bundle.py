@@ -14,7 +14,7 @@ from automl.errors import RunError
 from automl.export.card import FORMAT_VERSION, BundleCard
 from automl.export.readme import render_readme
 from automl.export.references import make_references
-from automl.predictor import Model, Result
+from automl.predictor import Answer, Model
 from automl.storage import read_record, sha256_file, write_atomic, write_record
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ class Bundle:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The classes, in the order of the probabilities."""
+        """The classes, in the order of the model."""
         return self._model.labels
 
-    def predict(self, image: str | os.PathLike[str] | bytes | NDArray[np.uint8]) -> Result:
+    def predict(self, image: str | os.PathLike[str] | bytes | NDArray[np.uint8]) -> Answer:
         """Return the answer for a path, encoded bytes, or an ``(H, W, 3)`` uint8 RGB array.
 
         Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from automl.export.graph import read_metadata
@@ -18,12 +18,13 @@ from automl.records import (
     Split,
     Target,
     TargetSelection,
+    TaskOptions,
 )
 from automl.storage import sha256_bytes, sha256_file
 
 __all__ = ["FORMAT_VERSION", "BundleCard", "Reference", "make_card", "split_sha256"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _MOST_CLASSES = 32
 """With more classes than this, the confusion matrix and the metrics of single classes (unless they
 are required) are left to the report, so that a bundle stays within 100 kB of its model."""
@@ -37,8 +38,8 @@ class Reference:
     """Path below the data's root, or ``pattern`` for the one that is computed."""
     sha256: str | None
     """Of the image file; ``None`` for the pattern."""
-    top: tuple[tuple[int, float], ...]
-    """The most probable classes, at most 16, as (class, probability), best first."""
+    values: tuple[tuple[str, float], ...]
+    """The numbers that sum up the answer (:meth:`automl.predictor.Answer.summary`), by name."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class BundleCard:
     measurement: Measurement | None
     test_scores: Scores | None
     data: DataSpec
+    options: TaskOptions
     data_fingerprint: str
     test_sha256: str
     """Over paths, labels and contents of the test images (:func:`split_sha256`)."""
@@ -101,8 +103,9 @@ def make_card(
         target=chosen.target,
         claims=chosen.claims,
         measurement=chosen.measurement,
-        test_scores=_short_scores(chosen.test_scores, spec),
+        test_scores=_short_scores(chosen.test_scores, spec, dataset.classes),
         data=spec.data,
+        options=spec.options,
         data_fingerprint=dataset.fingerprint,
         test_sha256=split_sha256(dataset, Split.TEST),
         versions=json.loads(entries["automl.versions"]),
@@ -113,7 +116,7 @@ def make_card(
 def split_sha256(dataset: Dataset, split: Split) -> str:
     """Return a SHA-256 over path, class and content of every image of a split, in any order."""
     lines = sorted(
-        f"{sample.path}\t{dataset.classes[sample.label]}\t{sample.sha256}"
+        f"{sample.path}\t{','.join(dataset.classes[i] for i in sample.classes)}\t{sample.sha256}"
         for sample in dataset.samples
         if sample.split is split
     )
@@ -125,9 +128,13 @@ def _channels(text: str) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def _short_scores(scores: Scores | None, spec: Spec) -> Scores | None:
-    if scores is None or len(scores.confusion) <= _MOST_CLASSES:
-        return scores
+def _short_scores(
+    scores: Scores | None, spec: Spec, dataset_classes: tuple[str, ...]
+) -> Scores | None:
+    if scores is None:
+        return None
+    if len(dataset_classes) <= _MOST_CLASSES:
+        return replace(scores, curves={})
     wanted = {requirement.key for requirement in spec.requirements} | {spec.objective}
     values = {key: value for key, value in scores.values.items() if "[" not in key or key in wanted}
     return Scores(values, (), scores.samples)

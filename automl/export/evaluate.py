@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from automl.predictor import Model
+from automl.predictor import Answer, Model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["resize_frame", "run_artifact"]
+    from automl.records import Scores
+    from automl.tasks.base import Judged, Task
+
+__all__ = ["answers_of", "resize_frame", "score_artifact"]
 
 
-def run_artifact(
+def answers_of(
     path: Path, frames: Iterable[NDArray[np.uint8]], *, threads: int
-) -> NDArray[np.float32]:
-    """Return the probabilities of an ONNX file for frames, one at a time as in production.
+) -> Iterator[Answer]:
+    """Yield the answers of an ONNX file for frames, one at a time as in production.
 
     Args:
         path: of the ONNX file.
         frames: ``(H, W, 3)`` uint8 RGB; read one by one, so a generator keeps the memory small.
         threads: of the processor.
-
-    Returns:
-        ``(n, classes)`` float32 in [0, 1].
     """
     model = Model(path, threads=threads)
-    rows = [model.predict(frame).probabilities for frame in frames]
-    if not rows:
-        return np.zeros((0, len(model.labels)), np.float32)
-    return np.stack(rows).astype(np.float32, copy=False)
+    for frame in frames:
+        yield model.predict(frame)
+
+
+def score_artifact(path: Path, task: Task, judged: Iterable[Judged], *, threads: int) -> Scores:
+    """Return every metric of an ONNX file over images with their truths, read one by one."""
+    model = Model(path, threads=threads)
+    scorer = task.scorer()
+    for one in judged:
+        scorer.add(model.predict(one.frame), one.truth)
+    return scorer.scores()
 
 
 def resize_frame(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -5,11 +5,29 @@ from __future__ import annotations
 import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-__all__ = ["SCHEME_KEY", "metadata", "package_versions"]
+if TYPE_CHECKING:
+    from automl.models.backbones import Network
+    from automl.tasks.base import Task
+
+__all__ = ["SCHEME_KEY", "artifact_metadata", "metadata", "package_versions"]
 
 SCHEME_KEY = "automl.scheme"
 _PACKAGES = ("automl", "torch", "timm", "onnx", "onnxruntime")
+
+
+def artifact_metadata(network: Network, task: Task, *, spec_sha256: str) -> dict[str, str]:
+    """Return the metadata of a network's float32 file."""
+    return metadata(
+        classes=task.classes,
+        mean=network.mean,
+        std=network.std,
+        image_size=network.architecture.image_size,
+        task=task.name,
+        spec_sha256=spec_sha256,
+        architecture=network.architecture.key,
+    )
 
 
 def metadata(

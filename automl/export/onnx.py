@@ -17,10 +17,9 @@ from automl.export.rewrite import use_global_pools
 if TYPE_CHECKING:
     from automl.export.deployed import Deployed
 
-__all__ = ["INPUT_NAME", "OPSET", "OUTPUT_NAME", "export_onnx"]
+__all__ = ["INPUT_NAME", "OPSET", "export_onnx"]
 
 INPUT_NAME = "frame"
-OUTPUT_NAME = "probabilities"
 OPSET = 18
 """The first in which Resize is antialiased, and what torch's exporter writes unconverted."""
 
@@ -34,7 +33,7 @@ def export_onnx(
     frame_size: tuple[int, int] | None,
     metadata: Mapping[str, str],
 ) -> None:
-    """Write a deployed network as an ONNX file: ``frame`` (1, H, W, 3) uint8 to ``probabilities``.
+    """Write a deployed network as an ONNX file: ``frame`` (1, H, W, 3) uint8 to its outputs.
 
     Args:
         deployed: in evaluation mode, so that batch normalisation can be folded into convolutions.
@@ -75,7 +74,7 @@ def _export(deployed: Deployed, frame_size: tuple[int, int] | None) -> Any:
                 optimize=True,
                 verbose=False,
                 input_names=[INPUT_NAME],
-                output_names=[OUTPUT_NAME],
+                output_names=list(deployed.outputs),
                 dynamic_shapes=None if frame_size else (free,),
             )
     except torch.onnx.OnnxExporterError as error:

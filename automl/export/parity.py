@@ -8,18 +8,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from automl.predictor import Model
+from automl.predictor import ANSWERS, Model
 from automl.records import Parity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import nn
+
+    from automl.export.deployed import Deployed
+    from automl.tasks.base import Task
 
 __all__ = ["check_parity"]
 
 
 def check_parity(
-    deployed: nn.Module, path: Path, frames: Sequence[NDArray[np.uint8]], *, threads: int = 1
+    deployed: Deployed,
+    path: Path,
+    task: Task,
+    frames: Sequence[NDArray[np.uint8]],
+    *,
+    threads: int = 1,
 ) -> Parity:
     """Compare an ONNX file with the module that it came from on real ``(H, W, 3)`` uint8 frames.
 
@@ -36,8 +43,10 @@ def check_parity(
     for frame in frames:
         batch = torch.from_numpy(np.array(frame)[None]).to(device)
         with torch.inference_mode():
-            expected = deployed(batch)[0].cpu().numpy()
-        got = model.predict(frame)
-        largest = max(largest, float(np.abs(expected - got.probabilities).max()))
-        same += int(expected.argmax()) == got.index
+            given = deployed(batch)
+        arrays = {n: t.cpu().numpy() for n, t in zip(task.outputs, given, strict=True)}
+        expected = ANSWERS[task.name].read(arrays, task.classes, model.settings)
+        compared = task.compare(expected, model.predict(frame))
+        largest = max(largest, compared.difference)
+        same += compared.is_same
     return Parity(len(frames), largest, same / len(frames))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from automl.export.card import BundleCard
 from automl.units import format_size
 
@@ -12,8 +14,8 @@ _MOST_LABELS = 40
 _TEMPLATE = """\
 # {name}
 
-This folder holds a model that looks at an image and says which of {count} classes it shows:
-{labels}.
+This folder holds a model that looks at an image and {says}
+({count} {class_word}: {labels}).
 
 ## Use it
 
@@ -32,7 +34,7 @@ In a program:
     from predict import Model
     model = Model("model.onnx", threads={threads})
     result = model.predict("image.jpg")      # or bytes, or a (height, width, 3) uint8 RGB array
-    print(result.label, result.confidence)
+    {example}
 
 ## What was asked, and what was measured
 
@@ -47,24 +49,65 @@ Check these claims again, here or on another machine: `automl verify` and the pa
 ## Limits
 
 - Give the image as it is: the model brings it to the size that it needs and scales it itself.
-- The model knows only the classes above. It gives one of them for any image, also for one that
-  shows something else.
+{knows}
 - It was trained on images like those of its data set. With another camera, light or product, test
   it again before relying on it.
-- A confidence is the model's own estimate. It is not the probability that the answer is right.
 - Latency holds for the machine named above; another one is faster or slower.
 
 ## What is inside
 
 | file | what |
 |---|---|
-| `model.onnx` | {architecture}, {scheme}, {size}: a uint8 RGB frame in, probabilities out |
+| `model.onnx` | {architecture}, {scheme}, {size}: a uint8 RGB frame in, {gives} out |
 | `model.json` | everything known of it: claims, measurement, test scores, versions |
 | `labels.txt` | the classes, one a line, in the order of the model's output |
 | `predict.py` | reads images and runs the model |
 
 SHA-256 of `model.onnx`: `{sha256}`
 """
+
+
+@dataclass(frozen=True)
+class _Words:
+    """What differs from task to task."""
+
+    says: str
+    example: str
+    gives: str
+    knows: str
+
+
+_ESTIMATE = "- A confidence is the model's own estimate. It is not the probability that the answer is right."
+_WORDS = {
+    "classification": _Words(
+        "says which class it shows",
+        "print(result.label, result.confidence)",
+        "probabilities",
+        "- The model knows only the classes above. It gives one of them for any image, also for one "
+        "that\n  shows something else.\n" + _ESTIMATE,
+    ),
+    "segmentation": _Words(
+        "says for every pixel which class it belongs to",
+        "print(result.shares, result.mask.shape)   # the mask is (height, width), one class a pixel",
+        "a mask of the frame's size",
+        "- The model knows only the classes above. It gives one of them to every pixel.\n"
+        "- `--save FOLDER` writes the masks as gray PNG files.",
+    ),
+    "detection": _Words(
+        "finds the objects in it",
+        "print(result.objects)   # label, score and box (left, top, right, bottom in pixels) of each",
+        "boxes, labels and scores",
+        "- The model finds only objects of the classes above. Overlapping boxes of one object are "
+        "merged\n  inside the file.\n" + _ESTIMATE,
+    ),
+    "anomaly": _Words(
+        "says whether it is unlike the good ones it has learnt from",
+        "print(result.label, result.score)   # a score of 1 and more is a defect",
+        "score, decision and heat map",
+        "- Anything unlike the good images is called a defect: also a new light, a new camera or "
+        "dirt on\n  the lens.\n- `--save FOLDER` writes the heat maps as gray PNG files.",
+    ),
+}
 
 
 def render_readme(card: BundleCard) -> str:
@@ -77,7 +120,12 @@ def render_readme(card: BundleCard) -> str:
     ]
     return _TEMPLATE.format(
         name=_plain(card.name),
+        says=_WORDS[card.task].says,
+        example=_WORDS[card.task].example,
+        gives=_WORDS[card.task].gives,
+        knows=_WORDS[card.task].knows,
         count=len(card.labels),
+        class_word="class" if len(card.labels) == 1 else "classes",
         labels=f"{shown} and {more} more (labels.txt)" if more > 0 else shown,
         threads=card.target.threads,
         thread_word="thread" if card.target.threads == 1 else "threads",

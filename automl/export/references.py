@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from automl.export.card import BundleCard, Reference
-from automl.predictor import Model, Result
+from automl.predictor import Answer, Model
 from automl.records import Claim
 from automl.storage import sha256_bytes
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["PATTERN", "check_references", "make_references", "pattern_frame"]
 
 PATTERN = "pattern"
-_TOP = 16
 _TOLERANCE = {"float32": 1e-3}
 _INT8_TOLERANCE = 0.02
 """Processors round 8-bit products differently (with and without VNNI); a wrong file differs by more."""
@@ -45,9 +44,9 @@ def make_references(
     """Return what a file answers to the pattern and to encoded images by their relative paths."""
     model = Model(artifact)
     pattern = model.predict(_pattern(model, image_size))
-    references = [Reference(PATTERN, None, _top(pattern))]
+    references = [Reference(PATTERN, None, _values(pattern))]
     for name, content in images.items():
-        references.append(Reference(name, sha256_bytes(content), _top(model.predict(content))))
+        references.append(Reference(name, sha256_bytes(content), _values(model.predict(content))))
     return tuple(references)
 
 
@@ -64,14 +63,16 @@ def check_references(artifact: Path, card: BundleCard, root: Path) -> Claim:
         if given is None:
             continue
         result = model.predict(given)
-        largest = max(largest, *(abs(float(result.probabilities[i]) - p) for i, p in reference.top))
-        same = same and (result.index == reference.top[0][0] or _is_tie(reference, tolerance))
+        found = result.summary()
+        known = dict(reference.values)
+        largest = max(largest, *(abs(found.get(name, 0.0) - known[name]) for name in known))
+        same = same and (_leading(found) == _leading(known) or _is_tie(reference, tolerance))
         checked += 1
     missing = len(card.references) - checked
     return Claim(
         requirement="answers as delivered",
-        asked=f"probabilities within {tolerance:g}, same class",
-        got=f"largest difference {largest:.2g}" + ("" if same else ", another class"),
+        asked=f"numbers within {tolerance:g}, same answer",
+        got=f"largest difference {largest:.2g}" + ("" if same else ", another answer"),
         how=f"{checked} reference input{'s' if checked != 1 else ''}"
         + (f"; {missing} not checked: the image is not below '{root}'" if missing else ""),
         holds=same and largest <= tolerance,
@@ -95,11 +96,15 @@ def _input(
     return content if sha256_bytes(content) == reference.sha256 else None
 
 
-def _top(result: Result) -> tuple[tuple[int, float], ...]:
-    order = np.argsort(-result.probabilities, kind="stable")[:_TOP]
-    return tuple((int(i), round(float(result.probabilities[i]), 6)) for i in order)
+def _values(answer: Answer) -> tuple[tuple[str, float], ...]:
+    return tuple((name, round(value, 6)) for name, value in answer.summary().items())
+
+
+def _leading(values: Mapping[str, float]) -> str:
+    return max(values, key=lambda name: values[name])
 
 
 def _is_tie(reference: Reference, tolerance: float) -> bool:
-    """Whether the two best classes were so close that either is the same answer."""
-    return len(reference.top) > 1 and reference.top[0][1] - reference.top[1][1] <= 2 * tolerance
+    """Whether the two largest numbers were so close that either may lead."""
+    largest = sorted((value for _, value in reference.values), reverse=True)[:2]
+    return len(largest) > 1 and largest[0] - largest[1] <= 2 * tolerance

@@ -39,7 +39,8 @@ class Network:
 
     architecture: Architecture
     module: nn.Module
-    """``(B, 3, S, S)`` normalised float32 to ``(B, classes)`` logits; S: the image size."""
+    """``(B, 3, S, S)`` normalised float32 to what the task makes its answers of (for classification
+    ``(B, classes)`` logits); S: the image size."""
     mean: Triple
     """Of each colour channel, for pixels scaled to [0, 1]: what the weights were trained on."""
     std: Triple
@@ -50,6 +51,9 @@ class Network:
     parameters: int
     macs: int
     """Multiply-accumulates of one forward pass of one image."""
+    encoder: str = ""
+    """What the names of the backbone's parameters begin with in ``module``; the rest is new. Empty:
+    the module is timm's own, whole, with a new head."""
 
 
 def build_classifier(
@@ -84,6 +88,7 @@ def build_classifier(
         stages=architecture.depth or stages,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         macs=macs,
+        encoder="" if architecture.depth is None else "backbone.",
     )
 
 

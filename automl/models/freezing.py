@@ -59,16 +59,16 @@ def frozen_modules(module: nn.Module) -> tuple[nn.Module, ...]:
 
 def _frozen_names(network: Network, freeze: Freeze) -> frozenset[str]:
     """Names of the module's parameters to freeze."""
-    is_cut = network.architecture.depth is not None
     if freeze == "none":
         return frozenset()
+    names = frozenset(name for name, _ in network.module.named_parameters())
+    backbone = frozenset(name for name in names if name.startswith(network.encoder))
+    if not network.encoder:
+        backbone = frozenset(n for n in names if not n.startswith(_head_prefixes(network.module)))
     if freeze == "backbone":
-        heads = ("head.",) if is_cut else _head_prefixes(network.module)
-        names = (name for name, _ in network.module.named_parameters())
-        return frozenset(name for name in names if not name.startswith(heads))
-    prefix = "backbone." if is_cut else ""
-    depth = _depth_to_freeze(network, freeze)
-    return frozenset(prefix + name for name in _names_up_to(network.architecture.backbone, depth))
+        return backbone
+    first = _names_up_to(network.architecture.backbone, _depth_to_freeze(network, freeze))
+    return frozenset(n for n in backbone if _plain(n.removeprefix(network.encoder)) in first)
 
 
 def _depth_to_freeze(network: Network, freeze: Freeze) -> int:
@@ -85,13 +85,19 @@ def _depth_to_freeze(network: Network, freeze: Freeze) -> int:
 
 
 def _names_up_to(backbone: str, depth: int) -> frozenset[str]:
-    """Return the names of a whole model's parameters that its first stages use."""
+    """Return the plain names of a whole model's parameters that its first stages use."""
     import torch
 
     with torch.device("meta"):
         model = create_backbone(backbone, classes=2)
         model.prune_intermediate_layers([depth - 1], prune_norm=True)
-    return frozenset(name for name, _ in model.named_parameters())
+    return frozenset(_plain(name) for name, _ in model.named_parameters())
+
+
+def _plain(name: str) -> str:
+    """Return a parameter's name without the difference between timm's whole models and the stages
+    that it takes out of them: ``stages.0.conv`` is called ``stages_0.conv`` there."""
+    return name.replace("_", ".")
 
 
 def _head_prefixes(module: nn.Module) -> tuple[str, ...]:

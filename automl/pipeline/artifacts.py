@@ -17,6 +17,7 @@ from automl import registry
 from automl.pipeline.context import TrialContext
 from automl.pipeline.folder import RunFolder
 from automl.pipeline.images import open_data, some_frames, spread
+from automl.pipeline.judging import judged_images, task_of
 from automl.records import Artifact, Parity, Scores, Split
 from automl.search.study import Assignment
 from automl.storage import sha256_file
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["ArtifactMaker", "Made"]
 
 _PARITY_IMAGES = 32
-_LARGEST_DIFFERENCE = 0.01
-"""Of a class probability, float32 file against PyTorch: well above rounding (1e-4 was seen)."""
 _SCORED_IMAGES = 2_000
 """Validation images that choose a calibration method; the artifact itself is scored on all."""
 
@@ -67,7 +66,8 @@ class ArtifactMaker:
         self._network = network
         self._timed = timed
         self._ends = ends
-        self._task = registry.load("task", context.spec.task)()
+        self._dataset, self._store = open_data(context.folder)
+        self._task = task_of(context.spec, self._dataset)
 
     def make(self) -> Made:
         """Export float32, then make each feasible scheme from it."""
@@ -103,37 +103,22 @@ class ArtifactMaker:
         return None
 
     def _deployed(self) -> Deployed:
-        from automl.export.deployed import Deployed
-        from automl.models.backbones import inference_form
+        from automl.export.deployed import deploy
 
-        return Deployed(
-            inference_form(self._network.module.cpu()),
-            image_size=self._architecture.image_size,
-            mean=self._network.mean,
-            std=self._network.std,
-            postprocess=self._task.postprocess(),
-        ).eval()
+        return deploy(
+            self._network,
+            self._task,
+            frame_size=self._dataset.frame_size,
+            tiled=self._spec.options.input == "tiles",
+        )
 
     def _export(self, deployed: Deployed) -> Path:
-        from automl.export.metadata import metadata
+        from automl.export.metadata import artifact_metadata
         from automl.export.onnx import export_onnx
 
-        dataset, _ = open_data(self._context.folder)
         path = self._folder / "float32.onnx"
-        export_onnx(
-            deployed,
-            path,
-            frame_size=dataset.frame_size,
-            metadata=metadata(
-                classes=dataset.classes,
-                mean=self._network.mean,
-                std=self._network.std,
-                image_size=self._architecture.image_size,
-                task=self._spec.task,
-                spec_sha256=self._spec.sha256,
-                architecture=self._architecture.key,
-            ),
-        )
+        metadata = artifact_metadata(self._network, self._task, spec_sha256=self._spec.sha256)
+        export_onnx(deployed, path, frame_size=self._dataset.frame_size, metadata=metadata)
         return path
 
     def _quantize(
@@ -172,17 +157,24 @@ class ArtifactMaker:
         return self._objective(plain)
 
     def _score(self, path: Path, at_most: int | None) -> Scores:
-        from automl.export.evaluate import run_artifact
+        from automl.export.evaluate import score_artifact
 
-        dataset, store = open_data(self._context.folder)
-        indices = spread(dataset.indices(Split.VAL), at_most)
-        outputs = run_artifact(
-            path, (store.frame(i) for i in indices), threads=self._context.threads
-        )
-        scores: Scores = self._task.score(
-            outputs, store.labels[list(indices)], classes=dataset.classes
-        )
-        return scores
+        indices = spread(self._dataset.indices(Split.VAL), at_most)
+        judged = judged_images(self._task, self._store, Split.VAL, indices=indices)
+        return score_artifact(path, self._task, judged, threads=self._context.threads)
+
+    def _settle(self, path: Path) -> dict[str, str]:
+        """Let the task set on the file what can only be set now; returns what it decided."""
+        from automl.predictor import Model
+
+        if not self._task.settles:
+            return {}
+        model = Model(path, threads=self._context.threads)
+        answers, truths = [], []
+        for one in judged_images(self._task, self._store, Split.VAL):
+            answers.append(model.predict(one.frame))
+            truths.append(one.truth)
+        return self._task.settle(path, answers, truths)
 
     def _artifact(
         self,
@@ -198,13 +190,14 @@ class ArtifactMaker:
 
         objective = self._spec.objective
         with self._timed("evaluate"):
-            scores = self._score(path, None)
             frames = some_frames(self._context.folder, Split.VAL, _PARITY_IMAGES)
-            parity: Parity = check_parity(deployed, path, frames)
-        if reference is None and parity.max_difference > _LARGEST_DIFFERENCE:
+            parity: Parity = check_parity(deployed, path, self._task, frames)
+            settled = self._settle(path)
+            scores = self._score(path, None)
+        if reference is None and parity.max_difference > self._task.parity_limit:
             rejected = (
-                f"the exported file differs from the trained network by {parity.max_difference:.3g} "
-                f"in a probability; at most {_LARGEST_DIFFERENCE:g} is rounding"
+                f"the answers of the exported file differ from those of the trained network by "
+                f"{parity.max_difference:.3g}; at most {self._task.parity_limit:g} is rounding"
             )
         float_score = reference.scores.values[objective] if reference is not None else None
         return Artifact(
@@ -216,5 +209,5 @@ class ArtifactMaker:
             parity=parity,
             drop=0.0 if float_score is None else float_score - scores.values[objective],
             rejected=rejected,
-            details=details or {},
+            details=(details or {}) | settled,
         )

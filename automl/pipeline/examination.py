@@ -27,6 +27,7 @@ from automl.records import (
     Measurement,
     Scope,
     Target,
+    TaskOptions,
     runs_for_bound,
 )
 from automl.search.feasibility import Examined
@@ -41,7 +42,7 @@ _EXPORTED_AT_ONCE = 6
 """Architectures exported before their files are measured: their files lie on disk meanwhile."""
 _FILES_AT_ONCE = 12
 """Models measured in turns in one process: they are all in memory at once."""
-_EXPORT_VERSION = 2
+_EXPORT_VERSION = 3
 """Raised when exporting changes, so that older entries are not used."""
 
 
@@ -70,6 +71,7 @@ class Examiner:
         self,
         *,
         task: str,
+        options: TaskOptions,
         dataset: Dataset,
         targets: Sequence[Target],
         schemes: Sequence[str],
@@ -80,6 +82,7 @@ class Examiner:
         stop_early: bool = True,
     ) -> None:
         self._task = task
+        self._options = options
         self._dataset = dataset
         self._targets = tuple(targets)
         self._schemes = tuple(scheme for scheme in schemes if is_plannable(scheme))
@@ -160,6 +163,7 @@ class Examiner:
                 architecture=architecture,
                 task=self._task,
                 classes=self._dataset.classes,
+                options=self._options,
                 frame_size=self._dataset.frame_size,
                 typical_frame=self._dataset.typical_frame,
                 schemes=self._schemes,
@@ -258,6 +262,7 @@ class Examiner:
             self._task,
             architecture.key,
             len(self._dataset.classes),
+            self._options.input,
             self._dataset.frame_size,
             self._dataset.typical_frame,
             self._schemes,

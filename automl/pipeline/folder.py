@@ -123,6 +123,10 @@ class RunFolder:
         """The folder that is delivered for a target."""
         return self.path / "bundle" / target
 
+    def pictures(self, sha256: str) -> Path:
+        """Where the drawn answers of a file lie."""
+        return self.path / "pictures" / sha256[:16]
+
     def trial(self, trial_id: str) -> Path:
         """The folder of one trial."""
         return self.path / "trials" / trial_id

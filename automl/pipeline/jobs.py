@@ -5,12 +5,19 @@ Each job is a function from one record to one record, so it can be called and te
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from automl import registry
-from automl.records import Architecture, Dataset, Prediction, Scores, Split
+from automl.records import Architecture, Dataset, Prediction, Scores, Split, TaskOptions
 from automl.storage import sha256_file
+from automl.tasks.base import Task, open_task
+
+if TYPE_CHECKING:
+    from automl.data.frames import FrameStore
+    from automl.predictor import Model
 
 __all__ = [
     "EvaluateJob",
@@ -22,6 +29,10 @@ __all__ = [
     "export_untrained",
 ]
 
+_SHOWN = 48
+_BEST_SHOWN = 12
+"""Answers that the report may show: the worst, and so many of the best."""
+_JPEG_QUALITY = 85
 _NOISE_FRAMES = 4
 """Enough to give untrained int8 graphs some ranges; their values do not change the latency."""
 
@@ -33,6 +44,7 @@ class ExportJob:
     architecture: Architecture
     task: str
     classes: tuple[str, ...]
+    options: TaskOptions
     frame_size: tuple[int, int] | None
     typical_frame: tuple[int, int]
     schemes: tuple[str, ...]
@@ -73,15 +85,22 @@ class EvaluateJob:
     dataset: Dataset
     split: Split
     task: str
+    options: TaskOptions
     threads: int
+    pictures: str
+    """Folder for drawn answers, which is made."""
+    doubtful: tuple[str, ...] = ()
+    """Paths of images that also stand, nearly, among those learnt from."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """An artifact's scores and its answer for each image of the split."""
+    """An artifact's scores, and its answers that are worth showing."""
 
     scores: Scores
     predictions: tuple[Prediction, ...]
+    without_doubtful: Scores | None = None
+    """On the images that were not learnt from in another copy, when there are others."""
 
 
 def export_untrained(job: ExportJob) -> Exported:
@@ -89,40 +108,24 @@ def export_untrained(job: ExportJob) -> Exported:
     import numpy as np
     import torch
 
-    from automl.export.deployed import Deployed
+    from automl.export.deployed import deploy
     from automl.export.graph import graph_hash
-    from automl.export.metadata import metadata
+    from automl.export.metadata import artifact_metadata
     from automl.export.onnx import export_onnx
     from automl.export.schemes.base import QuantizationContext
     from automl.export.untrained import vary_constants
-    from automl.models.backbones import inference_form
 
     torch.manual_seed(0)
-    task = registry.load("task", job.task)()
-    network = task.build(job.architecture, classes=len(job.classes), weights=None)
+    task = open_task(job.task, classes=job.classes, options=job.options)
+    network = task.build(job.architecture, weights=None)
     vary_constants(network.module)
-    deployed = Deployed(
-        inference_form(network.module),
-        image_size=job.architecture.image_size,
-        mean=network.mean,
-        std=network.std,
-        postprocess=task.postprocess(),
-    ).eval()
     folder = Path(job.folder)
     plain = folder / f"{job.architecture.key}.float32.onnx"
     export_onnx(
-        deployed,
+        deploy(network, task, frame_size=job.frame_size, tiled=job.options.input == "tiles"),
         plain,
         frame_size=job.frame_size,
-        metadata=metadata(
-            classes=job.classes,
-            mean=network.mean,
-            std=network.std,
-            image_size=job.architecture.image_size,
-            task=job.task,
-            spec_sha256="",
-            architecture=job.architecture.key,
-        ),
+        metadata=artifact_metadata(network, task, spec_sha256=""),
     )
     noise = np.random.default_rng(0)
     context = QuantizationContext(
@@ -161,25 +164,57 @@ def export_untrained(job: ExportJob) -> Exported:
 
 
 def evaluate_artifact(job: EvaluateJob) -> Evaluation:
-    """Run an artifact over a split, image by image, and score its answers."""
+    """Run an artifact over a split, image by image, score its answers and draw the telling ones."""
     from automl.data.frames import FrameStore
-    from automl.export.evaluate import run_artifact
+    from automl.pipeline.judging import judged_images
+    from automl.predictor import Model
 
-    task = registry.load("task", job.task)()
+    task = open_task(job.task, classes=job.dataset.classes, options=job.options)
     store = FrameStore(job.dataset)
+    model = Model(job.artifact, threads=job.threads)
+    doubtful = frozenset(job.doubtful)
+    scorer, without = task.scorer(), task.scorer()
+    qualities: list[tuple[float, int]] = []
     indices = job.dataset.indices(job.split)
-    labels = store.labels[list(indices)]
-    outputs = run_artifact(
-        Path(job.artifact), (store.frame(i) for i in indices), threads=job.threads
-    )
-    classes = job.dataset.classes
+    for index, one in zip(indices, judged_images(task, store, job.split), strict=True):
+        answer = model.predict(one.frame)
+        scorer.add(answer, one.truth)
+        if job.dataset.samples[index].path not in doubtful:
+            without.add(answer, one.truth)
+        qualities.append((task.quality(answer, one.truth), index))
     predictions = tuple(
-        Prediction(
-            path=job.dataset.samples[i].path,
-            label=classes[job.dataset.samples[i].label],
-            predicted=classes[int(row.argmax())],
-            confidence=float(row.max()),
-        )
-        for i, row in zip(indices, outputs, strict=True)
+        _prediction(task, model, store, index, quality, Path(job.pictures))
+        for quality, index in _telling(qualities)
     )
-    return Evaluation(task.score(outputs, labels, classes=classes), predictions)
+    is_mixed = 0 < len(doubtful & {job.dataset.samples[i].path for i in indices}) < len(indices)
+    return Evaluation(scorer.scores(), predictions, without.scores() if is_mixed else None)
+
+
+def _telling(qualities: Sequence[tuple[float, int]]) -> list[tuple[float, int]]:
+    """Return the answers worth showing: the worst, then a few of the best."""
+    ranked = sorted(qualities)
+    best = ranked[-_BEST_SHOWN:] if len(ranked) > _SHOWN else []
+    return ranked[: _SHOWN - len(best)] + best
+
+
+def _prediction(
+    task: Task, model: Model, store: FrameStore, index: int, quality: float, folder: Path
+) -> Prediction:
+    from PIL import Image
+
+    frame, truth = store.frame(index), store.truth(index)
+    answer = model.predict(frame)
+    drawn = task.draw(frame, answer, truth)
+    picture = None
+    if drawn is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        picture = f"{index}.jpg"
+        Image.fromarray(drawn).save(folder / picture, quality=_JPEG_QUALITY)
+    return Prediction(
+        path=store.dataset.samples[index].path,
+        label=task.describe(truth),
+        predicted=task.describe(answer),
+        confidence=float(getattr(answer, "confidence", quality)),
+        quality=quality,
+        picture=picture,
+    )

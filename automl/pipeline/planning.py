@@ -14,6 +14,7 @@ from automl.errors import DataError, SpecError, did_you_mean
 from automl.hardware.device import Device
 from automl.models.weights import WeightsReport, resolve_weights
 from automl.pipeline.examination import Examiner
+from automl.pipeline.judging import present_classes
 from automl.pipeline.observer import Observer
 from automl.pipeline.workers import WorkerPool
 from automl.records import (
@@ -27,17 +28,21 @@ from automl.records import (
     SearchSpace,
     Spec,
     Split,
+    TruthKind,
     Verdict,
 )
 from automl.search.cluster import check_compute
 from automl.search.feasibility import Examined, explore
 from automl.search.space import apply_spec, load_space
+from automl.spec.metrics import METRICS
 from automl.spec.problems import escape
 
 __all__ = ["Planned", "make_plan", "open_device", "prepare_data"]
 
 _STORED_SIDE_FACTOR = 2
 """Cached frames keep twice the side of the largest network input: room for crops, small enough to map."""
+_FEWEST_CLASSES: Mapping[TruthKind, int] = {"label": 2, "boxes": 1, "mask": 1, "defect": 0}
+"""Classes that a split must show, so that something can be said of a model."""
 _HINT_ARCHITECTURES = 3
 """Looked at once more when nothing fits, to say which change of the spec would help."""
 
@@ -85,20 +90,30 @@ def prepare_data(spec: Spec, observer: Observer) -> PreparedData:
     largest = max(a.image_size for a in read_space(spec).architectures)
     data = prepare(
         spec.data,
-        task=spec.task,
+        truth=METRICS[spec.task].truth,
         stored_side=_STORED_SIDE_FACTOR * largest,
         progress=observer.progress,
     )
     for split in (Split.VAL, Split.TEST):
         _check_classes(data.dataset, split)
+    if spec.options.input == "tiles" and data.dataset.frame_size is None:
+        raise DataError(
+            "'input: tiles' needs images of one size; these have several. Resize them to the size "
+            "of the camera's frames, or set 'input: whole'."
+        )
     _check_requirements(spec, data.dataset)
     return data
 
 
 def _check_classes(dataset: Dataset, split: Split) -> None:
-    present = {dataset.samples[i].label for i in dataset.indices(split)}
-    if len(present) > 1:
+    present = present_classes(dataset, split)
+    if len(present) >= _FEWEST_CLASSES[dataset.truth_kind]:
         return
+    if not present:
+        raise DataError(
+            f"The {split} split shows nothing of {', '.join(map(repr, dataset.classes))}, so nothing "
+            "can be said of them. Add images of them to it, or let the split be drawn."
+        )
     (only,) = (dataset.classes[label] for label in present)
     absent = ", ".join(f"'{name}'" for name in dataset.classes if name != only)
     raise DataError(
@@ -124,7 +139,7 @@ def _check_requirements(spec: Spec, dataset: Dataset) -> None:
 
 def _check_present(requirement: Requirement, dataset: Dataset, split: Split) -> None:
     label = dataset.classes.index(requirement.class_name or "")
-    if any(dataset.samples[i].label == label for i in dataset.indices(split)):
+    if label in present_classes(dataset, split):
         return
     name = escape(requirement.class_name or "")
     raise DataError(
@@ -155,7 +170,12 @@ def make_plan(
     kept = tuple(a for a in space.architectures if a.backbone in weights.sources)
     space = replace(space, architectures=kept)
     make_examiner = functools.partial(
-        Examiner, task=spec.task, dataset=data.dataset, device=device, pool=pool
+        Examiner,
+        task=spec.task,
+        options=spec.options,
+        dataset=data.dataset,
+        device=device,
+        pool=pool,
     )
     done: set[Architecture] = set()
     examiner = make_examiner(

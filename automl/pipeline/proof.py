@@ -7,7 +7,7 @@ on the test split, which nothing has looked at before, is its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from automl.errors import AutomlError
@@ -51,7 +51,6 @@ PROOF_SECONDS = 20.0
 """A file is timed for this many runs, or for this long when it is slow."""
 _MEASURED_TOGETHER = 3
 """The best and two runners-up take turns in one process, so that they are compared fairly."""
-_KEPT_PREDICTIONS = 48
 _FIXED_SECONDS = 12.0
 """Starting processes, reading images, judging, the bundle and the report."""
 
@@ -89,7 +88,14 @@ class Prover:
         device: Device,
         pool: WorkerPool,
         observer: Observer,
+        doubtful: Sequence[str] = (),
     ) -> None:
+        """Prepare to prove.
+
+        Args:
+            doubtful: paths of test images that stand, nearly, among the training images too.
+        """
+        self._doubtful = tuple(doubtful)
         self._spec = spec
         self._dataset = dataset
         self._plan = plan
@@ -163,7 +169,7 @@ class Prover:
             ),
             reasons=reasons,
             runners_up=runners_up,
-            predictions=_telling(evaluation.predictions),
+            predictions=evaluation.predictions,
             best_reached=None,
             binding=None,
             relaxation=None,
@@ -245,13 +251,26 @@ class Prover:
                 dataset=self._dataset,
                 split=Split.TEST,
                 task=self._spec.task,
+                options=self._spec.options,
                 threads=1,
+                pictures=str(self._folder.pictures(sha256)),
+                doubtful=self._doubtful,
             )
             (result,) = self._pool.map(evaluate_artifact, [job])
             if not isinstance(result, Evaluation):
                 raise AutomlError(f"The winner could not be tested: {result.error}")
-            self._evaluations[sha256] = result
+            self._evaluations[sha256] = replace(
+                result, predictions=self._with_paths(result.predictions, sha256)
+            )
         return self._evaluations[sha256]
+
+    def _with_paths(self, predictions: Sequence[Prediction], sha256: str) -> tuple[Prediction, ...]:
+        """Name drawn answers by their path below the run folder."""
+        below = self._folder.pictures(sha256).relative_to(self._folder.path)
+        return tuple(
+            p if p.picture is None else replace(p, picture=f"{below.as_posix()}/{p.picture}")
+            for p in predictions
+        )
 
     def _shortfall(
         self,
@@ -286,13 +305,3 @@ def _nothing_made(trials: Sequence[TrialResult]) -> Shortfall:
         "search.time",
         "a longer search.time in the spec, and a new run",
     )
-
-
-def _telling(predictions: Sequence[Prediction]) -> tuple[Prediction, ...]:
-    """Return the answers worth showing: wrong ones first, then the least sure, a few of the surest."""
-    wrong = sorted((p for p in predictions if p.label != p.predicted), key=lambda p: -p.confidence)
-    right = sorted((p for p in predictions if p.label == p.predicted), key=lambda p: p.confidence)
-    kept = wrong[: _KEPT_PREDICTIONS // 2]
-    room = _KEPT_PREDICTIONS - len(kept)
-    sure = right[-(room // 4) :] if len(right) > room else []
-    return tuple(kept + right[: room - len(sure)] + sure)

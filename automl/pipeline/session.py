@@ -19,8 +19,10 @@ from automl.pipeline.artifacts import ArtifactMaker
 from automl.pipeline.context import TrialContext
 from automl.pipeline.folder import RunFolder
 from automl.pipeline.images import open_data
+from automl.pipeline.judging import present_classes, task_of
 from automl.records import (
     Artifact,
+    Dataset,
     Epoch,
     Split,
     TrialResult,
@@ -30,8 +32,10 @@ from automl.search.executor import StepReport
 from automl.search.study import Assignment
 
 if TYPE_CHECKING:
+    from automl.data.frames import FrameStore
     from automl.models.backbones import Network
-    from automl.training.loop import Trainer
+    from automl.training.examples import Examples
+    from automl.training.learner import Learner
 
 __all__ = ["Session", "SessionFactory"]
 
@@ -64,7 +68,7 @@ class Session:
         self._folder = RunFolder(Path(context.folder))
         self._ends = time.monotonic() + max(0.0, context.ends_at - time.time())
         self._seconds: dict[str, float] = {}
-        self._trainer: Trainer | None = None
+        self._trainer: Learner | None = None
         self._network: Network | None = None
 
     def step(self) -> StepReport:
@@ -85,10 +89,10 @@ class Session:
         if self._trainer is None:
             with self._timed("setup"):
                 self._trainer = self._prepare()
-        trainer, recipe = self._trainer, self._assignment.recipe
+        trainer = self._trainer
         with self._timed("train"):
             epoch = trainer.run_epoch()
-        if epoch.number == recipe.epochs or self._is_time_short(epoch):
+        if epoch.number == trainer.total_epochs or self._is_time_short(epoch):
             # In the same step: the scheduler must not end a trial that is trained already.
             return self._finish()
         self._folder.write_progress(
@@ -98,7 +102,7 @@ class Session:
             epoch.val_score,
             epoch.number,
             False,
-            f"epoch {epoch.number}/{recipe.epochs}, loss {epoch.train_loss:.3f}",
+            f"epoch {epoch.number}/{trainer.total_epochs}, loss {epoch.train_loss:.3f}",
         )
 
     def _is_time_short(self, epoch: Epoch) -> bool:
@@ -109,56 +113,39 @@ class Session:
     def _left_s(self) -> float:
         return self._ends - time.monotonic()
 
-    def _prepare(self) -> Trainer:
+    def _prepare(self) -> Learner:
         import torch
 
-        from automl.data.augment import build_augmentation
         from automl.models.freezing import freeze_parts, frozen_modules
-        from automl.training.loop import ImageSet, Trainer
 
         context, assignment = self._context, self._assignment
         torch.set_num_threads(context.threads)
         seed = context.spec.search.seed * 10_000 + assignment.number
         torch.manual_seed(seed)
         dataset, store = open_data(context.folder)
-        task = registry.load("task", context.spec.task)()
+        task = task_of(context.spec, dataset)
         architecture, recipe = assignment.architecture, assignment.recipe
-        network = task.build(
-            architecture,
-            classes=len(dataset.classes),
-            weights=context.weights.get(architecture.backbone),
-        )
+        network = task.build(architecture, weights=context.weights.get(architecture.backbone))
         self._network = network
         if context.spec.weights == "require" and network.weights is None:
             raise SpecError(_NO_WEIGHTS.format(backbone=architecture.backbone))
         freeze_parts(network, recipe.freeze)
-        sets = {
-            split: ImageSet(
-                store.squares(dataset.indices(split), architecture.image_size),
-                store.labels[list(dataset.indices(split))],
-            )
-            for split in (Split.TRAIN, Split.VAL)
-        }
-        objective = context.spec.objective
-        return Trainer(
+        size = (architecture.image_size, architecture.image_size)
+        if context.spec.options.input == "tiles" and dataset.frame_size is not None:
+            size = dataset.frame_size
+        learner: Learner = registry.load("learner", task.learner)(
             network,
+            task,
             recipe,
-            train=sets[Split.TRAIN],
-            val=sets[Split.VAL],
-            loss=task.loss(
-                sets[Split.TRAIN].labels,
-                classes=len(dataset.classes),
-                label_smoothing=recipe.label_smoothing,
-            ),
-            augment=build_augmentation(recipe.augmentation, image_size=architecture.image_size),
-            score=lambda logits, labels: task.score(
-                task.outputs(logits), labels, classes=dataset.classes
-            ).values[objective],
+            train=_examples(dataset, store, Split.TRAIN, size),
+            val=_examples(dataset, store, Split.VAL, size),
+            objective=context.spec.objective,
             frozen=frozen_modules(network.module),
             device="cuda" if context.gpus > 0 and torch.cuda.is_available() else "cpu",
             seed=seed,
             is_time_up=lambda: self._left_s < _finish_seconds(context.folder),
         )
+        return learner
 
     def _finish(self) -> StepReport:
         started = time.monotonic()
@@ -222,6 +209,18 @@ class Session:
             yield
         finally:
             self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - started
+
+
+def _examples(dataset: Dataset, store: FrameStore, split: Split, size: tuple[int, int]) -> Examples:
+    from automl.training.examples import Examples
+
+    indices = dataset.indices(split)
+    return Examples(
+        store.images(indices, size),
+        store.truths(indices, size),
+        size,
+        present_classes(dataset, split),
+    )
 
 
 _finish_times: dict[str, float] = {}

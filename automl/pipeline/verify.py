@@ -15,11 +15,13 @@ from automl import registry
 from automl.errors import DataError
 from automl.export.bundle import MODEL, load_bundle
 from automl.export.card import BundleCard, split_sha256
-from automl.export.evaluate import run_artifact
 from automl.export.references import check_references
 from automl.hardware.device import Device, MeasureRequest
+from automl.pipeline.judging import judged_images
 from automl.records import Claim, Dataset, Measurement, Scores, Split
 from automl.search.feasibility import budget_clause
+from automl.spec.metrics import METRICS
+from automl.tasks.base import open_task
 from automl.units import format_latency, format_size
 
 __all__ = ["NOT_CHECKED", "verify_bundle"]
@@ -230,7 +232,9 @@ def _test_data(card: BundleCard, root: Path, say: Callable[[str], None]) -> Data
     say("reading the data")
     try:
         prepared = prepare(
-            replace(card.data, path=str(root)), task=card.task, stored_side=2 * card.image_size
+            replace(card.data, path=str(root)),
+            truth=METRICS[card.task].truth,
+            stored_side=2 * card.image_size,
         )
     except DataError as error:
         return f"the data cannot be used: {error}"
@@ -241,10 +245,8 @@ def _test_data(card: BundleCard, root: Path, say: Callable[[str], None]) -> Data
 
 def _score(card: BundleCard, artifact: Path, dataset: Dataset) -> Scores:
     from automl.data.frames import FrameStore
+    from automl.export.evaluate import score_artifact
 
-    store = FrameStore(dataset)
-    indices = dataset.indices(Split.TEST)
-    outputs = run_artifact(artifact, (store.frame(i) for i in indices), threads=card.target.threads)
-    task = registry.load("task", card.task)()
-    scores: Scores = task.score(outputs, store.labels[list(indices)], classes=dataset.classes)
-    return scores
+    task = open_task(card.task, classes=dataset.classes, options=card.options)
+    judged = judged_images(task, FrameStore(dataset), Split.TEST)
+    return score_artifact(artifact, task, judged, threads=card.target.threads)

@@ -30,7 +30,7 @@ def load_space(name_or_path: str, *, task: str) -> SearchSpace:
     """Read and check a search space.
 
     Architectures come in the order of the file; within an entry backbones in the order given, each
-    by depth (``full`` last), then by image size.
+    by decoder, by depth (``full`` last), by width, then by image size.
 
     Args:
         name_or_path: a shipped name (``quick``), or the path of a YAML file.
@@ -44,7 +44,7 @@ def load_space(name_or_path: str, *, task: str) -> SearchSpace:
     from automl.spec.document import validate
     from automl.spec.yaml_source import decode, parse_yaml, read_bytes
 
-    path = _find(name_or_path)
+    path = _find(name_or_path, task)
     source = str(path)
     try:
         content = read_bytes(path)
@@ -89,11 +89,13 @@ def json_schema() -> dict[str, object]:
     return model_json_schema(SpaceModel, title="automl search space")
 
 
-def _find(name_or_path: str) -> Path:
+def _find(name_or_path: str, task: str) -> Path:
+    """Return the file of a space; ``quick`` is ``<task>-quick`` where the task has its own."""
     from automl.resources import shipped
 
-    if name_or_path in space_names():
-        return shipped("search_spaces", f"{name_or_path}.yaml")
+    for name in (f"{task}-{name_or_path}", name_or_path):
+        if name in space_names():
+            return shipped("search_spaces", f"{name}.yaml")
     path = Path(name_or_path).expanduser()
     if path.is_dir():
         raise SpecError(f"Search space {shown(name_or_path)} is a folder. Name a YAML file in it.")
@@ -122,16 +124,21 @@ def _check_presets(document: Document) -> Iterator[Problem]:
 
 def _check_repeats(document: Document) -> Iterator[Problem]:
     entries = document.root.get("architectures")
-    seen: dict[tuple[str, str, str], int] = {}
+    seen: dict[tuple[str, ...], int] = {}
     for index, entry in enumerate(entries if isinstance(entries, list) else ()):
         if not isinstance(entry, dict):
             continue
-        lists = [entry.get("backbones"), entry.get("depths", ["full"]), entry.get("image_sizes")]
+        lists = [
+            entry.get("backbones"),
+            entry.get("depths", ["full"]),
+            entry.get("image_sizes"),
+            entry.get("decoders", [None]),
+            entry.get("widths", [None]),
+        ]
         parts = [[str(item) for item in part] for part in lists if isinstance(part, list)]
         if len(parts) != len(lists):
             continue
-        here = {(backbone, depth, size) for backbone, depth, size in product(*parts)}
-        for key in sorted(here):
+        for key in sorted(set(product(*parts))):
             if key in seen:
                 what = f"{escape(key[0])}, depth {escape(key[1])}, {escape(key[2])} pixels"
                 message = f"{what} is already in architectures[{seen[key]}]. Delete one."
@@ -157,14 +164,16 @@ def _to_record(name: str, model: SpaceModel) -> SearchSpace:
         augmentations=tuple(by_name[key] for key in recipe.augmentation),
         schemes=tuple(model.schemes),
         presets=presets,
+        crops=tuple(recipe.crop),
     )
 
 
 def _architectures(model: SpaceModel) -> Iterator[Architecture]:
     for entry in model.architectures:
         depths = sorted(entry.depths, key=lambda depth: (depth is None, depth or 0))
-        for backbone, depth, size in product(entry.backbones, depths, sorted(entry.image_sizes)):
-            yield Architecture(entry.family, backbone, depth, size)
+        parts = (entry.backbones, entry.decoders, depths, entry.widths, sorted(entry.image_sizes))
+        for backbone, decoder, depth, width, size in product(*parts):
+            yield Architecture(entry.family, backbone, depth, size, decoder, width)
 
 
 def _augmentation(name: str, model: AugmentationModel) -> Augmentation:

@@ -73,6 +73,18 @@ class ArchitecturesModel(Model):
     depths: Annotated[list[Depth], Filled] = described(
         "How many feature stages are kept, or `full`.", example=[3, "full"], default=["full"]
     )
+    decoders: Annotated[list[Text | None], Filled] = described(
+        "What turns features into answers: for segmentation `unet`, `fpn`, `linknet`, "
+        "`deeplabv3plus`, `segformer` …; for detection `fcos`, `retinanet`; for anomaly `padim`, "
+        "`patchcore`. Classification has none.",
+        example=["unet", "fpn"],
+        default=[None],
+    )
+    widths: Annotated[list[Annotated[int, whole_number(1, 100_000)] | None], Filled] = described(
+        "Sizes of the decoder; see the page on search spaces. Default: its usual size.",
+        example=[32],
+        default=[None],
+    )
     image_sizes: Annotated[list[Annotated[int, whole_number(16, 4096)]], Filled] = described(
         "Pixels a side of the square image the network sees.", example=[96, 128]
     )
@@ -109,6 +121,12 @@ class RecipeModel(Model):
     )
     label_smoothing: Annotated[list[Annotated[float, number(0, 0.9)]], Filled] = described(
         "How much certainty is taken from the labels.", example=[0.0, 0.1], default=[0.0]
+    )
+    crop: Annotated[list[Annotated[int, whole_number(16, 4096)] | None], Filled] = described(
+        "Sides of the squares that are cut out of images to train on, pixels. Default: none are "
+        "cut out, whole images are trained on.",
+        example=[256],
+        default=[None],
     )
     augmentation: Annotated[list[Name], Filled] = described(
         "Presets of `augmentations` to choose from.", example=["light", "medium"]

@@ -48,6 +48,7 @@ class StudySpace:
             "freeze": CategoricalDistribution(space.freezes),
             "label_smoothing": CategoricalDistribution(space.label_smoothings),
             "augmentation": CategoricalDistribution([a.name for a in space.augmentations]),
+            "crop": CategoricalDistribution(space.crops),
         }
 
     def assignment(self, parameters: Mapping[str, object], *, number: int) -> Assignment:
@@ -64,6 +65,7 @@ class StudySpace:
             freeze=cast(Freeze, parameters["freeze"]),
             label_smoothing=cast(float, parameters["label_smoothing"]),
             augmentation=augmentation,
+            crop=cast(int | None, parameters["crop"]),
         )
         return Assignment(f"{number:04d}-{architecture.key}", number, architecture, recipe)
 
@@ -79,6 +81,7 @@ def assignment_parameters(architecture: Architecture, recipe: Recipe) -> Paramet
         "freeze": recipe.freeze,
         "label_smoothing": recipe.label_smoothing,
         "augmentation": recipe.augmentation.name,
+        "crop": recipe.crop,
     }
 
 
@@ -114,6 +117,7 @@ def _middle(space: SearchSpace) -> Recipe:
         freeze=space.freezes[0],
         label_smoothing=space.label_smoothings[0],
         augmentation=space.augmentations[0],
+        crop=space.crops[0],
     )
 
 

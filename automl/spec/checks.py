@@ -26,6 +26,8 @@ def check_spec(document: Document) -> Iterator[Problem]:
     yield from _check_classes(document)
     yield from _check_weights(document)
     yield from _check_space(document)
+    yield from _check_objective(document)
+    yield from _check_options(document)
 
 
 def targets_of(root: dict[str, Plain]) -> list[tuple[Location, dict[str, Plain]]]:
@@ -115,6 +117,30 @@ def _check_classes(document: Document) -> Iterator[Problem]:
         yield document.problem(("data", "classes"), message)
 
 
+def _check_objective(document: Document) -> Iterator[Problem]:
+    task, objective = _task_meant(document.root), document.root.get("objective")
+    if task is None or not isinstance(objective, str):
+        return
+    known = [name for name in METRICS[task].overall if name not in METRICS[task].lower]
+    everywhere = {name for metrics in METRICS.values() for name in metrics.overall}
+    if objective in everywhere and objective not in known:
+        message = f"{shown(objective)} is no objective of {task}. Choose {', '.join(known)}."
+        yield document.problem(("objective",), message)
+
+
+_OPTIONS = {"max_false_alarm": "anomaly", "input": "segmentation", "precision": "detection"}
+
+
+def _check_options(document: Document) -> Iterator[Problem]:
+    task = _task_meant(document.root)
+    for key, owner in _OPTIONS.items():
+        value = document.root.get(key)
+        if value is not None and task is not None and task != owner:
+            yield document.problem((key,), f"is only for {owner}, not for {task}. Delete it.")
+        elif key != "input" and value in (0, "0", "0%", 1, "1", "100%"):
+            yield document.problem((key,), f"must be between 0 and 100 %; got {shown(str(value))}.")
+
+
 def _check_weights(document: Document) -> Iterator[Problem]:
     weights = document.root.get("weights")
     if not isinstance(weights, str) or weights in WEIGHT_WORDS or looks_like_path(weights):
@@ -130,7 +156,8 @@ def _check_space(document: Document) -> Iterator[Problem]:
     if not isinstance(space, str) or not space.strip() or looks_like_path(space):
         return
     known = shipped_spaces()
-    if space not in known:
+    task = _task_meant(document.root) or "classification"
+    if space not in known and f"{task}-{space}" not in known:
         remedy = did_you_mean(escape(space[:100]), known)
         message = f"unknown search space {shown(space)}.{remedy} A path ends with '.yaml'."
         yield document.problem(("search", "space"), message)

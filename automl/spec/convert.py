@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Literal
 
 from automl.records import (
     ComputeSpec,
@@ -17,6 +18,7 @@ from automl.records import (
     Spec,
     SplitSpec,
     Target,
+    TaskOptions,
 )
 from automl.records.spec import Percentile
 from automl.spec.checks import WEIGHT_WORDS, looks_like_path
@@ -44,6 +46,7 @@ def to_record(model: SpecModel, document: Document, *, base: Path) -> Spec:
         quantization=_quantization(model.quantization),
         augmentation=model.augmentation,
         output=model.output,
+        options=_options(model),
         source=document.source,
         text=document.text,
         sha256=sha256_bytes(document.text.encode()),
@@ -74,6 +77,22 @@ def _data(data: DataModel, base: Path) -> DataSpec:
         classes=tuple(data.classes or ()),
         split=SplitSpec(val=split.val, test=split.test, group=split.group, seed=split.seed),
         cache_bytes=data.cache,
+        unannotated="background" if data.unannotated == "background" else "leave-out",
+        foreground=_foreground(data.foreground),
+        colors=dict(data.colors),
+    )
+
+
+def _foreground(word: str) -> Literal["auto", "white", "black"]:
+    return "white" if word == "white" else "black" if word == "black" else "auto"
+
+
+def _options(model: SpecModel) -> TaskOptions:
+    usual = TaskOptions()
+    return TaskOptions(
+        max_false_alarm=model.max_false_alarm or usual.max_false_alarm,
+        input="tiles" if model.input == "tiles" else usual.input,
+        precision=model.precision or usual.precision,
     )
 
 

@@ -149,8 +149,9 @@ def _require_lines(task: str, classes: Sequence[str]) -> list[str]:
         "# require:",
         f"#   {default}: '>= 0.95'",
     ]
-    if classes:
-        lines.append(f"#   {quoted(f'recall[{classes[0]}]')}: '>= 0.95'")
+    if classes and METRICS[task].per_class:
+        metric = next(iter(METRICS[task].per_class))
+        lines.append(f"#   {quoted(f'{metric}[{classes[-1]}]')}: '>= 0.9'")
     return lines
 
 

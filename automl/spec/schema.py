@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from automl.spec.fields import (
     Bound,
@@ -39,8 +39,10 @@ __all__ = [
 ]
 
 Seed = Annotated[int, whole_number(0, 2**32 - 1)]
+Color = Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")]
 
 _OVERALL = sorted({name for task in METRICS.values() for name in task.overall})
+_OBJECTIVES = sorted({n for task in METRICS.values() for n in task.overall if n not in task.lower})
 _PER_CLASS = sorted({name for task in METRICS.values() for name in task.per_class})
 _REQUIRE_KEYS = f"^({'|'.join(_OVERALL)}|({'|'.join(_PER_CLASS)})\\[.+\\])$"
 
@@ -87,8 +89,11 @@ class DataModel(Model):
         example="./images",
     )
     format: Annotated[str, registered("format", "auto")] = described(
-        "How labels are stored. `auto` looks at the folder and says what it recognised. `folder`: "
-        "one folder a class. `csv`: a table of path, label and, if you like, split.",
+        "How labels are stored. `auto` looks at the folder and says what it recognised. Whole "
+        "images: `folder` (one folder a class), `csv` (a table of path, label and, if you like, "
+        "split). Boxes: `voc`, `yolo`. Boxes or outlines: `coco`, `labelme`, `cvat`, "
+        "`label-studio`. Masks: `masks` (images and masks of the same names). Good and defective "
+        "images: `mvtec`. Of Hugging Face: `huggingface` (metadata beside the images), `parquet`.",
         example="folder",
         default="auto",
     )
@@ -102,6 +107,22 @@ class DataModel(Model):
     split: SplitModel = described(
         "How images are divided for training, choice and proof.",
         example={"val": 0.15, "test": 0.2},
+        default={},
+    )
+    unannotated: Annotated[str, one_of("meaning", ("leave-out", "background"))] = described(
+        "What an image means that no annotation speaks of. `leave-out`: it was not annotated yet. "
+        "`background`: it shows nothing of what is looked for.",
+        example="background",
+        default="leave-out",
+    )
+    foreground: Annotated[str, one_of("colour", ("auto", "white", "black"))] = described(
+        "Which pixels of black-and-white masks are the object. `auto`: the rarer ones.",
+        example="white",
+        default="auto",
+    )
+    colors: dict[Text, Color] = described(
+        "For coloured masks: the colour of each class.",
+        example={"background": "#000000", "crack": "#ff0000"},
         default={},
     )
     cache: Size = described(
@@ -140,8 +161,8 @@ class SearchModel(Model):
     """Where to look for a model, and for how long."""
 
     space: Text = described(
-        "Which networks may be tried: `quick`, `edge`, `balanced`, `server`, or the path of a "
-        "YAML file of your own, relative to the spec file.",
+        "Which networks may be tried: `quick`, `edge`, `balanced`, `server` (each as far as the "
+        "task has it), or the path of a YAML file of your own, relative to the spec file.",
         example="edge",
         default="quick",
     )
@@ -220,7 +241,9 @@ class SpecModel(Model, json_schema_extra=_ONE_TARGET):
         default=None,
     )
     task: Annotated[str, registered("task")] = described(
-        "What the model does. `classification`: one class for a whole image.",
+        "What the model does. `classification`: one class for a whole image. `segmentation`: the "
+        "class of every pixel. `detection`: a box around every object. `anomaly`: is it unlike the "
+        "good ones it has learnt from, and where?",
         example="classification",
     )
     data: Annotated[
@@ -236,9 +259,9 @@ class SpecModel(Model, json_schema_extra=_ONE_TARGET):
         example=[{"name": "camera", "device": "local", "latency": "20ms"}],
         default=None,
     )
-    objective: Annotated[str, one_of("metric", _OVERALL)] | None = described(
-        "The metric that decides between models that keep every limit. Default for "
-        "classification: `balanced-accuracy`.",
+    objective: Annotated[str, one_of("metric", _OBJECTIVES)] | None = described(
+        "The metric that decides between models that keep every limit. Default: "
+        f"{', '.join(f'`{metrics.default}` for {task}' for task, metrics in METRICS.items())}.",
         example="balanced-accuracy",
         default=None,
     )
@@ -274,6 +297,25 @@ class SpecModel(Model, json_schema_extra=_ONE_TARGET):
         "How training images are varied: the name of a preset of the search space. Default: the "
         "search tries those of the space.",
         example="light",
+        default=None,
+    )
+    max_false_alarm: Fraction | None = described(
+        "Only `anomaly`: how many of the good images may be called defective. The threshold is set "
+        "accordingly, on the very file that is delivered. Default: 1%.",
+        example="1%",
+        default=None,
+    )
+    input: Annotated[str, one_of("way", ("whole", "tiles"))] | None = described(
+        "Only `segmentation`: how a frame is looked at. `whole`: resized to the image size of the "
+        "network. `tiles`: cut into squares of that size, at full resolution; all frames must then "
+        "have one size. Latency counts all tiles. Default: `whole`.",
+        example="tiles",
+        default=None,
+    )
+    precision: Fraction | None = described(
+        "Only `detection`: how many of the objects found must be right. The delivered threshold is "
+        "set there, and `recall[CLASS]` is what is found there. Default: 90%.",
+        example="90%",
         default=None,
     )
     output: PathText = described(

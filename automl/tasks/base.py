@@ -67,10 +67,13 @@ class Task(Protocol):
     name: str
     default_objective: str
     truth: TruthKind
+    classes: tuple[str, ...]
     learner: str
     """What makes a trained network of a built one, by its name in the registry."""
     outputs: tuple[str, ...]
     """Names of the exported file's outputs, in the order in which ``postprocess`` gives them."""
+    settles: bool
+    """Whether ``settle`` changes files: only then are answers gathered for it."""
     parity_limit: float
     """Largest ``Comparison.difference`` between PyTorch and the float32 file that is rounding."""
 
@@ -130,7 +133,9 @@ class Task(Protocol):
         """
         ...
 
-    def settle(self, file: Path, answers: Sequence[Answer], truths: Sequence[Truth]) -> dict[str, str]:
+    def settle(
+        self, file: Path, answers: Sequence[Answer], truths: Sequence[Truth]
+    ) -> dict[str, str]:
         """Set what can only be set on the finished file, such as a threshold, in place.
 
         ``answers`` are those of this very file for the validation images. Returns what was decided,

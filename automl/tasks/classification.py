@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from automl.data.truth import LabelTruth, Truth
+from automl.errors import SpecError
 from automl.models.backbones import build_classifier
 from automl.models.weights import weight_source
-from automl.records import Architecture, Scores
+from automl.predictor import Answer, Classification
+from automl.records import Architecture, Scores, TaskOptions, TruthKind
+from automl.tasks.base import Comparison, Encoded, Judged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from automl.models.backbones import Network
 
-__all__ = ["ClassificationTask"]
+__all__ = ["ClassificationTask", "LabelScorer"]
 
 
 class ClassificationTask:
@@ -26,30 +31,106 @@ class ClassificationTask:
 
     name = "classification"
     default_objective = "balanced-accuracy"
+    truth: TruthKind = "label"
+    learner = "gradient"
+    outputs: tuple[str, ...] = ("probabilities",)
+    settles = False
+    parity_limit = 0.01
+    """Of a class probability: well above rounding (1e-4 was seen)."""
 
-    def build(self, architecture: Architecture, *, classes: int, weights: str | None) -> Network:
+    def __init__(self, classes: Sequence[str], options: TaskOptions) -> None:
+        self.classes = tuple(classes)
+
+    def build(self, architecture: Architecture, *, weights: str | None) -> Network:
         """Return a backbone with a linear head."""
+        if architecture.decoder is not None:
+            raise SpecError(
+                f"Classification has no decoders; got '{architecture.decoder}' for "
+                f"'{architecture.backbone}'. Leave 'decoders' out of the search space."
+            )
         source = None if weights is None else weight_source(weights)
-        return build_classifier(architecture, classes=classes, weights=source)
+        return build_classifier(architecture, classes=len(self.classes), weights=source)
 
-    def loss(self, labels: NDArray[np.int64], *, classes: int, label_smoothing: float) -> nn.Module:
+    def postprocess(self, network: Network) -> nn.Module:
+        """Return softmax over the classes."""
+        return _Probabilities()
+
+    def encode(self, truth: Truth) -> Encoded:
+        """Return ``label`` (), int64."""
+        return {"label": torch.tensor(_label(truth))}
+
+    def collate(self, encoded: Sequence[Encoded]) -> Tensor:
+        """Return labels ``(B,)`` int64."""
+        return torch.stack([one["label"] for one in encoded])
+
+    def focus(self, truth: Truth, draw: float) -> tuple[int, int] | None:
+        """Return nothing: a class has no place in its image."""
+        return None
+
+    def loss(self, truths: Sequence[Truth], *, label_smoothing: float) -> nn.Module:
         """Return cross-entropy, each class weighted by the inverse of its share of the images."""
-        counts = np.bincount(labels, minlength=classes).astype(np.float32)
-        weight = counts.sum() / (classes * np.maximum(counts, 1.0))
+        count = len(self.classes)
+        counts = np.bincount([_label(one) for one in truths], minlength=count).astype(np.float32)
+        weight = counts.sum() / (count * np.maximum(counts, 1.0))
         return nn.CrossEntropyLoss(torch.from_numpy(weight), label_smoothing=label_smoothing)
 
-    def postprocess(self) -> nn.Module:
-        """Return softmax over the classes."""
-        return nn.Softmax(dim=-1)
+    def scorer(self) -> LabelScorer:
+        """Return a scorer of probabilities."""
+        return LabelScorer(self.classes)
 
-    def outputs(self, logits: Tensor) -> NDArray[np.float32]:
-        """Return probabilities ``(B, classes)`` of logits ``(B, classes)``."""
-        probabilities: NDArray[np.float32] = logits.float().softmax(dim=-1).cpu().numpy()
-        return probabilities
+    def judged(self, one: Judged, *, present: frozenset[int], seed: int) -> tuple[Judged, ...]:
+        """Return the image itself."""
+        return (one,)
 
-    def score(
-        self, outputs: NDArray[np.float32], labels: NDArray[np.int64], *, classes: Sequence[str]
-    ) -> Scores:
+    def settle(
+        self, file: Path, answers: Sequence[Answer], truths: Sequence[Truth]
+    ) -> dict[str, str]:
+        """Change nothing: the most probable class is the answer."""
+        return {}
+
+    def compare(self, expected: Answer, got: Answer) -> Comparison:
+        """Return the largest difference of a probability, and whether the class is the same."""
+        before, after = _classification(expected), _classification(got)
+        difference = float(np.abs(before.probabilities - after.probabilities).max())
+        return Comparison(difference, before.index == after.index)
+
+    def quality(self, answer: Answer, truth: Truth) -> float:
+        """Return the probability given to the true class."""
+        return float(_classification(answer).probabilities[_label(truth)])
+
+    def describe(self, known: Answer | Truth) -> str:
+        """Return the name of the class."""
+        return known.label if isinstance(known, Classification) else self.classes[_label(known)]
+
+    def draw(
+        self, frame: NDArray[np.uint8], answer: Answer, truth: Truth
+    ) -> NDArray[np.uint8] | None:
+        """Return nothing: the image itself shows all there is to see."""
+        return None
+
+
+class _Probabilities(nn.Module):
+    """Softmax over the classes."""
+
+    def forward(self, logits: Tensor, height: int, width: int) -> Tensor:
+        """Return ``(1, classes)`` for logits of that shape."""
+        return logits.softmax(dim=1)
+
+
+class LabelScorer:
+    """Gathers the probabilities of each image: ``classes`` numbers an image."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self._classes = tuple(classes)
+        self._rows: list[NDArray[np.float32]] = []
+        self._labels: list[int] = []
+
+    def add(self, answer: Answer, truth: Truth) -> None:
+        """Take in the answer for one image."""
+        self._rows.append(_classification(answer).probabilities)
+        self._labels.append(_label(truth))
+
+    def scores(self) -> Scores:
         """Return accuracy, balanced accuracy, macro averages, AUROC and per-class metrics.
 
         Averages are over the classes that occur; balanced accuracy is the mean recall (Brodersen et
@@ -63,9 +144,9 @@ class ClassificationTask:
             multiclass_recall,
         )
 
-        count = len(classes)
-        probabilities = torch.from_numpy(np.ascontiguousarray(outputs))
-        truth = torch.from_numpy(np.ascontiguousarray(labels))
+        count = len(self._classes)
+        probabilities = torch.from_numpy(np.stack(self._rows).astype(np.float32, copy=False))
+        truth = torch.tensor(self._labels)
         answers = probabilities.argmax(dim=1)
         present = torch.bincount(truth, minlength=count) > 0
         recall = multiclass_recall(answers, truth, count, average=None)
@@ -80,7 +161,7 @@ class ClassificationTask:
         }
         if int(present.sum()) > 1:
             values["auroc"] = _auroc(probabilities, truth, present)
-        for index, name in enumerate(classes):
+        for index, name in enumerate(self._classes):
             values[f"recall[{name}]"] = float(recall[index])
             values[f"precision[{name}]"] = float(precision[index])
             values[f"f1[{name}]"] = float(f1[index])
@@ -88,8 +169,20 @@ class ClassificationTask:
         return Scores(
             values=values,
             confusion=tuple(tuple(int(n) for n in row) for row in confusion.tolist()),
-            samples=len(labels),
+            samples=len(self._labels),
         )
+
+
+def _label(truth: object) -> int:
+    if not isinstance(truth, LabelTruth):
+        raise TypeError(f"Classification is judged by labels; got {type(truth).__name__}.")
+    return truth.label
+
+
+def _classification(answer: Answer) -> Classification:
+    if not isinstance(answer, Classification):
+        raise TypeError(f"Classification answers with classes; got {type(answer).__name__}.")
+    return answer
 
 
 def _auroc(probabilities: Tensor, truth: Tensor, present: Tensor) -> float:

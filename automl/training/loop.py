@@ -9,29 +9,34 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
+from automl.data.augment import build_augmentation, crop
+from automl.data.truth import Truth
 from automl.errors import AutomlError
 from automl.records import Epoch, Recipe
+from automl.training.validation import Normalise, judge
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from automl.models.backbones import Network
+    from automl.tasks.base import Encoded, Task
+    from automl.training.examples import Examples
 
-__all__ = ["ArrayImages", "DivergedError", "ImageSet", "Images", "Trainer"]
+__all__ = ["DivergedError", "Trainer"]
 
 _WARM_UP_SHARE = 0.25
 """Share of all steps in which the learning rate rises; a quarter held best on short fine-tunings."""
 _FEWEST_STEPS = 5
 """With fewer, OneCycleLR divides by the length of a warm-up that has no steps."""
-_VAL_BATCH = 64
-"""Images that are looked at together: more are no quicker on a processor."""
+_MOST_WEIGHED = 500
+"""Training truths that tell how rare each class is."""
 _GRADIENT_NORM = 5.0
 """Clip: keeps one odd batch from throwing pretrained weights away."""
 
@@ -40,49 +45,16 @@ class DivergedError(AutomlError):
     """The loss is no longer a number: the learning rate was too high for this network."""
 
 
-class Images(Protocol):
-    """N images of one size that need not be in memory together."""
-
-    def __len__(self) -> int: ...
-
-    def batch(self, positions: NDArray[np.intp]) -> NDArray[np.uint8]:
-        """Return a new array ``(n, S, S, 3)`` uint8 of the images at some positions."""
-        ...
-
-
-@dataclass(frozen=True)
-class ArrayImages:
-    """Images ``(N, S, S, 3)`` uint8 that are in memory."""
-
-    pixels: NDArray[np.uint8]
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def batch(self, positions: NDArray[np.intp]) -> NDArray[np.uint8]:
-        """Return a new array ``(n, S, S, 3)`` uint8 of the images at some positions."""
-        return self.pixels[positions]
-
-
-@dataclass(frozen=True)
-class ImageSet:
-    """Images with their labels ``(N,)`` int64."""
-
-    images: Images
-    labels: NDArray[np.int64]
-
-
 class Trainer:
-    """Trains one network on one set, an epoch at a time.
+    """Trains one network on one set by gradient descent, an epoch at a time.
 
     Args:
         network: what to train; its ``mean`` and ``std`` (of pixels in 0..1) normalise the images.
+        task: what the network is for: loss, answers and metrics.
         recipe: learning rate, epochs and so on.
         train: the training images.
         val: images that are only looked at, for the score after each epoch.
-        loss: ``(logits, labels) -> scalar``.
-        augment: applied to each training image ``(3, S, S)`` uint8.
-        score: ``(logits (N, classes), labels) -> objective``.
+        objective: the metric of the task that is reported for each epoch.
         frozen: modules that keep their batch statistics and weights.
         device: ``cpu`` or ``cuda``.
         seed: of the order, the augmentation and dropout.
@@ -92,13 +64,12 @@ class Trainer:
     def __init__(
         self,
         network: Network,
+        task: Task,
         recipe: Recipe,
         *,
-        train: ImageSet,
-        val: ImageSet,
-        loss: nn.Module,
-        augment: Callable[[Tensor], Tensor],
-        score: Callable[[Tensor, NDArray[np.int64]], float],
+        train: Examples,
+        val: Examples,
+        objective: str,
         frozen: tuple[nn.Module, ...],
         device: str,
         seed: int,
@@ -106,20 +77,26 @@ class Trainer:
     ) -> None:
         self._network = network
         self._module = network.module.to(device).to(memory_format=torch.channels_last)
+        self._task = task
         self._recipe = recipe
         self._train = train
         self._val = val
-        self._loss = loss.to(device)
-        self._augment = augment
-        self._score = score
+        self._objective = objective
+        self._loss = task.loss(
+            train.some_truths(_MOST_WEIGHED), label_smoothing=recipe.label_smoothing
+        ).to(device)
         self._frozen = frozen
         self._device = device
+        self._seed = seed
         self._is_time_up = is_time_up
         torch.manual_seed(seed)
         self._order = np.random.default_rng(seed)
-        self._mean = torch.tensor(network.mean, device=device).view(1, 3, 1, 1) * 255.0
-        self._std = torch.tensor(network.std, device=device).view(1, 3, 1, 1) * 255.0
-        self._batches = max(1, len(train.labels) // recipe.batch_size)
+        self._normalise = Normalise(network, device)
+        self._crop = _crop_side(recipe.crop, train.size)
+        size = train.size if self._crop is None else (self._crop, self._crop)
+        self._augment = build_augmentation(recipe.augmentation, size=size)
+        self._views = len(train) * _crops_an_image(self._crop, train.size)
+        self._batches = max(1, self._views // recipe.batch_size)
         self._optimizer = torch.optim.AdamW(
             _decayed_apart(self._module, recipe.weight_decay), lr=recipe.learning_rate
         )
@@ -131,6 +108,11 @@ class Trainer:
         )
         self.epochs: list[Epoch] = []
 
+    @property
+    def total_epochs(self) -> int:
+        """How many epochs make a whole training."""
+        return self._recipe.epochs
+
     def run_epoch(self) -> Epoch:
         """Train one epoch and look at the validation images once.
 
@@ -141,7 +123,7 @@ class Trainer:
         self._module.train()
         for part in self._frozen:
             part.eval()
-        order = self._order.permutation(len(self._train.labels))
+        order = self._order.permutation(self._views) % len(self._train)
         size = self._recipe.batch_size
         losses = []
         for batch in range(self._batches):
@@ -161,27 +143,30 @@ class Trainer:
 
     def validate(self) -> tuple[float, float]:
         """Return loss and objective on the validation images."""
-        self._module.eval()
-        logits = []
-        with torch.inference_mode():
-            count = len(self._val.labels)
-            for start in range(0, count, _VAL_BATCH):
-                positions = np.arange(start, min(start + _VAL_BATCH, count))
-                images = torch.from_numpy(self._val.images.batch(positions))
-                logits.append(self._module(self._normalise(images.permute(0, 3, 1, 2))).float())
-            stacked = torch.cat(logits)
-            labels = torch.from_numpy(self._val.labels).to(self._device)
-            loss = float(self._loss(stacked, labels))
+        losses: list[tuple[float, int]] = []
+
+        def note_loss(outputs: Any, truths: list[Truth]) -> None:
+            targets = self._task.collate([self._task.encode(truth) for truth in truths])
+            value = float(self._loss(outputs, _moved(targets, self._device)))
+            losses.append((value, len(truths)))
+
+        scores = judge(
+            self._network,
+            self._task,
+            self._val,
+            device=self._device,
+            seed=self._seed,
+            each=note_loss,
+        )
+        loss = sum(value * count for value, count in losses) / sum(count for _, count in losses)
         if not math.isfinite(loss):
             raise DivergedError(_DIVERGED.format(what="validation", epoch=len(self.epochs) + 1))
-        return loss, self._score(stacked, self._val.labels)
+        return loss, scores.values.get(self._objective, 0.0)
 
-    def _step(self, indices: NDArray[np.int64]) -> float:
-        images = torch.from_numpy(self._train.images.batch(indices)).permute(0, 3, 1, 2)
-        varied = torch.stack([self._augment(image) for image in images])
-        labels = torch.from_numpy(self._train.labels[indices]).to(self._device)
+    def _step(self, positions: NDArray[np.int64]) -> float:
+        images, targets = self._batch(positions)
         self._optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(self._module(self._normalise(varied)), labels)
+        loss = self._loss(self._module(self._normalise(images)), _moved(targets, self._device))
         value = float(loss.detach())
         if not math.isfinite(value):
             raise DivergedError(_DIVERGED.format(what="training", epoch=len(self.epochs) + 1))
@@ -191,10 +176,34 @@ class Trainer:
         self._schedule.step()
         return value
 
-    def _normalise(self, images: Tensor) -> Tensor:
-        """Return ``(B, 3, S, S)`` uint8 as normalised float32 on the device."""
-        pixels = images.to(self._device).float()
-        return ((pixels - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+    def _batch(self, positions: NDArray[np.int64]) -> tuple[Tensor, Any]:
+        """Return varied images ``(B, 3, H, W)`` uint8 and the targets of the loss."""
+        varied, known = [], []
+        pixels = torch.from_numpy(self._train.images(positions)).permute(0, 3, 1, 2)
+        for image, position in zip(pixels, positions, strict=True):
+            truth = self._train.truth(int(position))
+            encoded = self._task.encode(truth)
+            if self._crop is not None:
+                image, encoded = self._cropped(image, encoded, truth, self._crop)
+            image, encoded = self._augment(image, encoded)
+            varied.append(image)
+            known.append(encoded)
+        return torch.stack(varied), self._task.collate(known)
+
+    def _cropped(
+        self, image: Tensor, encoded: Encoded, truth: Truth, side: int
+    ) -> tuple[Tensor, Encoded]:
+        """Cut a square out where the task wants to look, else anywhere."""
+        focus = self._task.focus(truth, float(self._order.random()))
+        places = []
+        for axis, length in enumerate(self._train.size):
+            room = length - side
+            if focus is None:
+                places.append(int(self._order.integers(0, room + 1)))
+            else:
+                shift = int(self._order.integers(-side // 3, side // 3 + 1))
+                places.append(min(room, max(0, focus[axis] - side // 2 + shift)))
+        return crop(image, encoded, top=places[0], left=places[1], side=side)
 
 
 _DIVERGED = (
@@ -210,3 +219,21 @@ def _decayed_apart(module: nn.Module, weight_decay: float) -> list[dict[str, obj
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
+
+
+def _moved(targets: Any, device: str) -> Any:
+    return tree_map(lambda t: t.to(device) if isinstance(t, Tensor) else t, targets)
+
+
+def _crop_side(crop_side: int | None, size: tuple[int, int]) -> int | None:
+    """Return the side of the crops, or ``None`` when images are trained on whole."""
+    if crop_side is None or min(size) < crop_side or size == (crop_side, crop_side):
+        return None
+    return crop_side
+
+
+def _crops_an_image(crop_side: int | None, size: tuple[int, int]) -> int:
+    """Return how many crops cover an image once."""
+    if crop_side is None:
+        return 1
+    return max(1, round(size[0] * size[1] / crop_side**2))

@@ -1,0 +1,51 @@
+"""What makes a trained network of a built one, an epoch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from automl.records import Epoch, Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from automl.models.backbones import Network
+    from automl.tasks.base import Task
+    from automl.training.examples import Examples
+
+__all__ = ["Learner"]
+
+
+class Learner(Protocol):
+    """Registered by name as ``learner`` in :mod:`automl.registry`; a task names the one it needs.
+
+    The arguments are those of :class:`automl.training.loop.Trainer`.
+    """
+
+    epochs: list[Epoch]
+    """What was done so far."""
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        recipe: Recipe,
+        *,
+        train: Examples,
+        val: Examples,
+        objective: str,
+        frozen: tuple[nn.Module, ...],
+        device: str,
+        seed: int,
+        is_time_up: Callable[[], bool] = lambda: False,
+    ) -> None: ...
+
+    @property
+    def total_epochs(self) -> int:
+        """How many epochs make a whole training."""
+        ...
+
+    def run_epoch(self) -> Epoch:
+        """Learn from every training image once, and look at the validation images."""
+        ...

@@ -1,0 +1,100 @@
+"""Judging a network in memory by the very answers that its file will give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from automl.data.truth import Truth
+from automl.predictor import ANSWERS, Answer
+from automl.tasks.base import Judged
+
+if TYPE_CHECKING:
+    from automl.models.backbones import Network
+    from automl.records import Scores
+    from automl.tasks.base import Task
+    from automl.training.examples import Examples
+
+__all__ = ["Normalise", "judge"]
+
+_PIXELS_AT_ONCE = 64 * 128 * 128
+"""Pixels that are looked at together: more are no quicker on a processor."""
+
+
+class Normalise:
+    """From ``(B, H, W, 3)`` or ``(B, 3, H, W)`` uint8 to what a network expects, on its device."""
+
+    def __init__(self, network: Network, device: str) -> None:
+        """Take the statistics that the network's weights were trained with."""
+        self._device = device
+        self._mean = torch.tensor(network.mean, device=device).view(1, 3, 1, 1) * 255.0
+        self._std = torch.tensor(network.std, device=device).view(1, 3, 1, 1) * 255.0
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return ``(B, 3, H, W)`` normalised float32, channels last in memory."""
+        pixels = images.to(self._device).float()
+        return ((pixels - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+
+
+def judge(
+    network: Network,
+    task: Task,
+    examples: Examples,
+    *,
+    device: str,
+    seed: int,
+    each: Callable[[Any, list[Truth]], None] | None = None,
+) -> Scores:
+    """Return every metric of a network on some examples; the module is left in eval mode.
+
+    Args:
+        network: trained so far.
+        task: whose answers and metrics they are.
+        examples: images at the network's own size with their truths.
+        device: that the network is on.
+        seed: of synthetic defects, where the task makes some.
+        each: told the network's output and the truths of every batch.
+    """
+    module = network.module.eval()
+    normalise = Normalise(network, device)
+    postprocess = task.postprocess(network).to(device).eval()
+    scorer = task.scorer()
+    batch_size = max(1, _PIXELS_AT_ONCE // (examples.size[0] * examples.size[1]))
+    queue = _judged(task, examples, batch_size, seed)
+    with torch.inference_mode():
+        while batch := list(islice(queue, batch_size)):
+            frames = torch.from_numpy(np.stack([one.frame for one in batch]))
+            outputs = module(normalise(frames.permute(0, 3, 1, 2)))
+            if each is not None:
+                each(outputs, [one.truth for one in batch])
+            for position, one in enumerate(batch):
+                scorer.add(_answer(task, postprocess, outputs, position, examples.size), one.truth)
+    return scorer.scores()
+
+
+def _judged(task: Task, examples: Examples, batch_size: int, seed: int) -> Iterator[Judged]:
+    for start in range(0, len(examples), batch_size):
+        positions = range(start, min(start + batch_size, len(examples)))
+        for position, frame in zip(positions, examples.images(positions), strict=True):
+            one = Judged(frame, examples.truth(position))
+            yield from task.judged(one, present=examples.present, seed=seed + position)
+
+
+def _answer(
+    task: Task, postprocess: nn.Module, outputs: Any, position: int, size: tuple[int, int]
+) -> Answer:
+    """Return the answer for one image of a batch, through the delivered postprocessing."""
+    own = tree_map(lambda t: t[position : position + 1].float(), outputs)
+    given = postprocess(own, *size)
+    tensors = (given,) if isinstance(given, Tensor) else given
+    arrays = {
+        name: tensor.cpu().numpy() for name, tensor in zip(task.outputs, tensors, strict=True)
+    }
+    answer: Answer = ANSWERS[task.name].read(arrays, task.classes, {})
+    return answer
