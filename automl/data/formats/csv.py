@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -13,12 +12,14 @@ from pathlib import Path
 
 from automl.data.formats.listing import (
     Listing,
+    ReadOptions,
     choose_classes,
     is_hidden,
     is_image_name,
 )
 from automl.data.formats.rows import RowReader
 from automl.errors import DataError, did_you_mean
+from automl.records import TruthKind
 
 __all__ = ["CsvFormat", "Table", "open_table"]
 
@@ -85,17 +86,16 @@ class CsvFormat:
             return None
         return f"'{file.name}' lists images with their labels"
 
-    def read(self, root: Path, *, classes: tuple[str, ...]) -> Listing:
+    def read(self, root: Path, *, options: ReadOptions) -> Listing:
         """List every row that names an image inside the folder; bad rows become findings."""
         file = _list_file(root)
         if file is None:
             raise DataError(
-                f"The format 'csv' needs a CSV file with the columns path,label; '{root}' has "
-                "none, "
+                f"The format 'csv' needs a CSV file with the columns path,label; '{root}' has none, "
                 "or several. Name the file itself in the spec's data.path."
             )
         table = open_table(file)
-        reader = RowReader(table.file, classes)
+        reader = RowReader(table.file, options.classes)
         for line, cells in table.rows():
             reader.add(
                 line,
@@ -107,8 +107,8 @@ class CsvFormat:
         samples = reader.samples()
         if not samples:
             raise DataError(_nothing_left(file, reader))
-        per_class = Counter(sample.label for sample in samples)
-        chosen = choose_classes(per_class, classes, where=f"'{file}'")
+        found = {sample.label for sample in samples if sample.label is not None}
+        chosen = choose_classes(found, options.classes, where=f"'{file}'")
         return Listing(file.parent, chosen, samples, reader.findings(), files_seen=reader.named)
 
 

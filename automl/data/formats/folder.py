@@ -13,13 +13,14 @@ from automl.data.formats.listing import (
     SPLIT_NAMES,
     Listing,
     RawSample,
+    ReadOptions,
     choose_classes,
     is_hidden,
     is_image_name,
     walk,
 )
 from automl.errors import DataError, did_you_mean
-from automl.records import Finding, Split
+from automl.records import Finding, Split, TruthKind
 from automl.units import plural
 
 __all__ = ["FolderFormat"]
@@ -59,7 +60,7 @@ class FolderFormat:
             return f"the folders {listed(layout.holding)} hold images: one folder per class"
         return None
 
-    def read(self, root: Path, *, classes: tuple[str, ...]) -> Listing:
+    def read(self, root: Path, *, options: ReadOptions) -> Listing:
         """List every image below the class folders; the class is the folder's name."""
         if not root.is_dir():
             raise DataError(
@@ -69,10 +70,10 @@ class FolderFormat:
         layout = _layout(root)
         found = walk(root)
         samples, stray, ignored = _sort(found.images, layout)
-        per_class = Counter(sample.label for sample in samples)
+        per_class = Counter(sample.label for sample in samples if sample.label is not None)
         if not per_class:
             raise DataError(_no_class_message(root, stray))
-        chosen = choose_classes(per_class, classes, where=f"'{root}'")
+        chosen = choose_classes(per_class, options.classes, where=f"'{root}'")
         kept = tuple(sample for sample in samples if sample.label in set(chosen))
         findings = [
             *found.findings(),

@@ -126,7 +126,7 @@ class RowReader:
     def _keep(self, sample: RawSample) -> None:
         first = self._by_path.setdefault(sample.path, sample)
         if first is sample:
-            if _is_number(sample.label) and not self._classes:
+            if sample.label and _is_number(sample.label) and not self._classes:
                 self._note("integer-label", sample.line, path=sample.path, value=sample.label)
         elif first.label != sample.label:
             if sample.path not in self._conflicting:
