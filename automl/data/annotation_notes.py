@@ -6,7 +6,7 @@ in which everything is wrong costs no more memory than a good one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from automl.data.findings import Severity, finding, listed
@@ -14,7 +14,10 @@ from automl.errors import did_you_mean
 from automl.records import Finding
 from automl.units import plural
 
-__all__ = ["Notes"]
+__all__ = ["Notes", "Rules"]
+
+Rules = Mapping[str, tuple[Severity, tuple[str, str], str, str]]
+"""By name: severity, what is counted (one, many), the message and the remedy."""
 
 _PLACES_NAMED = 5
 _VALUES_KEPT = 1000
@@ -23,7 +26,7 @@ _ENTRY = ("entry", "entries")
 _OBJECT = ("object", "objects")
 _IMAGE = ("image", "images")
 
-_RULES: dict[str, tuple[Severity, tuple[str, str], str, str]] = {
+_ENTRY_RULES: Rules = {
     "malformed-file": (
         "error",
         ("annotation file", "annotation files"),
@@ -156,10 +159,11 @@ class _Noted:
 class Notes:
     """Counts what is wrong, by rule, and words it at the end."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, rules: Rules = _ENTRY_RULES) -> None:
         """Note problems of one annotation file or folder, which counts as the path of those that
-        have none."""
+        have none; ``rules`` are those of readers unless others are given."""
         self._source = source
+        self._rules = rules
         self._noted: dict[str, _Noted] = {}
 
     def add(self, rule: str, where: str, *, path: str = "", value: str = "") -> None:
@@ -171,7 +175,7 @@ class Notes:
             path: The image concerned, if known.
             value: What was found there instead of what should be.
         """
-        if rule not in _RULES:
+        if rule not in self._rules:
             raise ValueError(f"there is no rule '{rule}'; add it to the table of this module")
         noted = self._noted.setdefault(rule, _Noted())
         noted.count += 1
@@ -182,11 +186,12 @@ class Notes:
         if path:
             noted.paths.setdefault(path)
 
-    def add_many(self, rule: str, paths: Iterable[str], *, value: str, count: int) -> None:
+    def add_many(self, rule: str, paths: Iterable[str], *, count: int, value: str = "") -> None:
         """Count several entries at once, of which only the images and one value are known."""
         noted = self._noted.setdefault(rule, _Noted())
         noted.count += count
-        noted.values.setdefault(value)
+        if value:
+            noted.values.setdefault(value)
         noted.paths.update(dict.fromkeys(paths))
 
     def __contains__(self, rule: str) -> bool:
@@ -204,12 +209,12 @@ class Notes:
         """
         return tuple(
             self._finding(rule, self._noted[rule], classes)
-            for rule in _RULES
+            for rule in self._rules
             if rule in self._noted
         )
 
     def _finding(self, rule: str, noted: _Noted, classes: Collection[str]) -> Finding:
-        severity, (one, many), message, remedy = _RULES[rule]
+        severity, (one, many), message, remedy = self._rules[rule]
         paths = list(noted.paths)
         text = message.format(
             what=plural(noted.count, one, many),
