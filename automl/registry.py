@@ -18,6 +18,7 @@ __all__ = ["DEVICES", "FORMATS", "LEARNERS", "SCHEMES", "TASKS", "check", "load"
 TASKS: Mapping[str, str] = MappingProxyType(
     {
         "classification": "automl.tasks.classification:ClassificationTask",
+        "detection": "automl.tasks.detection:DetectionTask",
     }
 )
 
@@ -26,6 +27,8 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "folder": "automl.data.formats.folder:FolderFormat",
         "csv": "automl.data.formats.csv:CsvFormat",
         "voc": "automl.data.formats.voc:VocFormat",
+        "coco": "automl.data.formats.coco:CocoFormat",
+        "yolo": "automl.data.formats.yolo:YoloFormat",
     }
 )
 

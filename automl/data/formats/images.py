@@ -18,7 +18,15 @@ from pathlib import Path
 from automl.data.formats.listing import SPLIT_NAMES, Walk, is_hidden, is_image_name
 from automl.records import Finding, Split
 
-__all__ = ["ImageIndex", "all_files", "leftovers", "sample_files", "shown_path", "stem"]
+__all__ = [
+    "ImageIndex",
+    "all_files",
+    "folder_split",
+    "leftovers",
+    "sample_files",
+    "shown_path",
+    "stem",
+]
 
 _HOLDERS = frozenset({"images", "imgs", "img", "jpegimages", "labels", "annotations"})
 """Folders that stand directly above or below those of the splits."""
@@ -42,7 +50,7 @@ class ImageIndex:
         self._by_stem: dict[str, int | list[int]] = {}
         for position, path in enumerate(self.images):
             self._put(stem(path).lower(), position)
-        found = {split for path in self.images if (split := _folder_split(path)) is not None}
+        found = {split for path in self.images if (split := folder_split(path)) is not None}
         self._is_divided = Split.TRAIN in found and len(found) > 1
 
     def __contains__(self, path: str) -> bool:
@@ -54,7 +62,7 @@ class ImageIndex:
         Folders called so count at the top, and directly above or below ``images``, ``labels`` or
         ``annotations``; and only if there is one for training and another.
         """
-        return _folder_split(path) if self._is_divided else None
+        return folder_split(path) if self._is_divided else None
 
     def find(
         self, written: str, *, folders: Sequence[str] = (), split: Split | None = None
@@ -182,7 +190,8 @@ def _shared(path: str, name: str) -> int:
     return count
 
 
-def _folder_split(path: str) -> Split | None:
+def folder_split(path: str) -> Split | None:
+    """Return the split that the folders of a path name: at the top, or next to ``images``."""
     folders = path.lower().split("/")[:-1]
     for at, folder in enumerate(folders):
         split = SPLIT_NAMES.get(folder)
