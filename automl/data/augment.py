@@ -49,7 +49,8 @@ def build_augmentation(augmentation: Augmentation, *, size: tuple[int, int]) -> 
     composed = v2.Compose(steps)
 
     def varied(image: torch.Tensor, encoded: Encoded) -> tuple[torch.Tensor, Encoded]:
-        seen, known = composed(tv_tensors.Image(image), dict(encoded))
+        placed = {name: _on_canvas(value, size) for name, value in encoded.items()}
+        seen, known = composed(tv_tensors.Image(image), placed)
         return seen.as_subclass(torch.Tensor), known
 
     return varied
@@ -138,6 +139,14 @@ def _seen_boxes(boxes: tv_tensors.BoundingBoxes, view: torch.Tensor) -> torch.Te
     seen = torch.linalg.solve(view[:, :2], (centred - view[:, 2]).reshape(-1, 2).T).T
     pixels = (seen.reshape(-1, 4, 2) + 1.0) * half
     return torch.cat([pixels.amin(1), pixels.amax(1)], dim=1).to(boxes.dtype)
+
+
+def _on_canvas(value: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Return boxes that know the size of their image, which no truth does; other things as they are."""
+    if not isinstance(value, tv_tensors.BoundingBoxes):
+        return value
+    boxes: torch.Tensor = tv_tensors.BoundingBoxes(value, format=value.format, canvas_size=size)
+    return boxes
 
 
 def _unchanged(image: torch.Tensor, encoded: Encoded) -> tuple[torch.Tensor, Encoded]:

@@ -99,33 +99,11 @@ def decoded_boxes(said: DetectorOutput) -> Tensor:
 def _suppress(boxes: Tensor, scores: Tensor) -> Tensor:
     """Return the positions of the boxes that stay, the surest first.
 
-    In the exported file ONNX's own operator does all of it: it takes at most so many boxes above a
-    score, where torchvision's returns all and they are chosen afterwards.
+    The score decides last, so that as many boxes are compared when a frame shows nothing.
     """
-    if torch.onnx.is_in_onnx_export():
-        return _exported_suppress(boxes, scores)
     kept = nms(boxes, scores, _OVERLAP)
-    return kept[scores[kept] > SMALLEST_SCORE][:MOST_OBJECTS]
-
-
-def _exported_suppress(boxes: Tensor, scores: Tensor) -> Tensor:
-    """Return the same through ONNX's NonMaxSuppression (opset 11; its corners may be in any order)."""
-    count = torch.export.Dim.AUTO
-    del count
-    chosen: Tensor = torch.onnx.ops.symbolic(
-        "NonMaxSuppression",
-        (
-            boxes[None],
-            scores[None, None],
-            torch.tensor([MOST_OBJECTS]),
-            torch.tensor([_OVERLAP]),
-            torch.tensor([SMALLEST_SCORE]),
-        ),
-        dtype=torch.int64,
-        shape=("objects", 3),
-        version=18,
-    )
-    return chosen[:, 2]
+    chosen: Tensor = kept[scores[kept] > SMALLEST_SCORE][:MOST_OBJECTS]
+    return chosen
 
 
 def _number(value: int, like: Tensor) -> Tensor:
