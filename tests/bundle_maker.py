@@ -9,19 +9,20 @@ from pathlib import Path
 
 import timm
 import torch
+from task_makers import classification, deployed_classifier
 
 from automl import registry
 from automl.data import prepare
 from automl.data.frames import FrameStore
 from automl.export.bundle import Bundle, write_bundle
 from automl.export.card import make_card
-from automl.export.deployed import Deployed
-from automl.export.evaluate import run_artifact
+from automl.export.evaluate import score_artifact
 from automl.export.metadata import metadata
 from automl.export.onnx import export_onnx
 from automl.export.parity import check_parity
 from automl.export.schemes import QuantizationContext
 from automl.export.untrained import vary_constants
+from automl.pipeline.judging import judged_images
 from automl.records import (
     Artifact,
     Claim,
@@ -31,7 +32,6 @@ from automl.records import (
     QuantizationSpec,
     Requirement,
     Scope,
-    Scores,
     SearchSpec,
     Spec,
     Split,
@@ -116,13 +116,13 @@ def make_bundle(
 ) -> Made:
     """Write a bundle of an untrained tiny network with its true test scores."""
     spec = make_spec(data, limit_ms=limit_ms, bound=bound, size_bytes=size_bytes)
-    dataset = prepare(spec.data, task="classification", stored_side=2 * SIDE).dataset
+    dataset = prepare(spec.data, truth="label", stored_side=2 * SIDE).dataset
     store = FrameStore(dataset)
     torch.set_num_threads(1)
     torch.manual_seed(0)
     network = timm.create_model("test_resnet", num_classes=2)
     vary_constants(network)
-    deployed = Deployed(network, image_size=SIDE, mean=(0.5,) * 3, std=(0.25,) * 3).eval()
+    deployed = deployed_classifier(network, side=SIDE)
     plain = folder.parent / "float32.onnx"
     entries = metadata(
         classes=dataset.classes,
@@ -138,10 +138,8 @@ def make_bundle(
     train = [store.frame(i) for i in dataset.indices(Split.TRAIN)[:8]]
     context = QuantizationContext(train, None, None, 0.0, ("avx512_vnni",), lambda: False)
     registry.load("scheme", scheme)().apply(plain, artifact, context)
-    indices = dataset.indices(Split.TEST)
-    outputs = run_artifact(artifact, (store.frame(i) for i in indices), threads=1)
-    task = registry.load("task", "classification")()
-    scores: Scores = task.score(outputs, store.labels[list(indices)], classes=dataset.classes)
+    task = classification(*dataset.classes)
+    scores = score_artifact(artifact, task, judged_images(task, store, Split.TEST), threads=1)
     chosen = TargetSelection(
         target=spec.targets[0],
         winner=Artifact(
@@ -150,7 +148,7 @@ def make_bundle(
             sha256=sha256_file(artifact),
             size_bytes=artifact.stat().st_size,
             scores=scores,
-            parity=check_parity(deployed, artifact, train),
+            parity=check_parity(deployed, artifact, task, train),
             drop=0.0,
             rejected=None,
             details={},

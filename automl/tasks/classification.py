@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from automl.models.backbones import Network
 
-__all__ = ["ClassificationTask", "LabelScorer"]
+__all__ = ["ClassificationTask", "LabelScorer", "Probabilities"]
 
 
 class ClassificationTask:
@@ -53,7 +53,7 @@ class ClassificationTask:
 
     def postprocess(self, network: Network) -> nn.Module:
         """Return softmax over the classes."""
-        return _Probabilities()
+        return Probabilities()
 
     def encode(self, truth: Truth) -> Encoded:
         """Return ``label`` (), int64."""
@@ -109,7 +109,7 @@ class ClassificationTask:
         return None
 
 
-class _Probabilities(nn.Module):
+class Probabilities(nn.Module):
     """Softmax over the classes."""
 
     def forward(self, logits: Tensor, height: int, width: int) -> Tensor:

@@ -16,11 +16,11 @@ import timm
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from task_makers import classification, deployed_classifier, probabilities_of
 
 import automl.predictor
 from automl import registry
 from automl.export.deployed import Deployed
-from automl.export.evaluate import run_artifact
 from automl.export.graph import read_metadata
 from automl.export.metadata import metadata
 from automl.export.onnx import export_onnx
@@ -53,7 +53,7 @@ class Trained:
     labels: NDArray[np.int64]
 
     def score(self, path: Path) -> float:
-        answers = run_artifact(path, self.val, threads=1).argmax(axis=1)
+        answers = probabilities_of(path, self.val).argmax(axis=1)
         return float((answers == self.labels).mean())
 
 
@@ -73,21 +73,16 @@ def trained(paper_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Tra
     val = [_frames(paper_images, label, slice(64, 96)) for label in _CLASSES]
     frames = torch.from_numpy(np.stack([*train[0], *train[1]]))
     labels = torch.arange(2).repeat_interleave(64)
-    deployed = Deployed(
-        timm.create_model("test_efficientnet", num_classes=2),
-        image_size=_SIDE,
-        mean=(0.5, 0.5, 0.5),
-        std=(0.25, 0.25, 0.25),
-        postprocess=torch.nn.Identity(),
-    )
+    deployed = deployed_classifier(
+        timm.create_model("test_efficientnet", num_classes=2), side=_SIDE
+    ).train()
     optimizer = torch.optim.AdamW(deployed.parameters(), lr=3e-3)
     for _ in range(40):
         batch = torch.randperm(128)[:32]
-        loss = torch.nn.functional.cross_entropy(deployed(frames[batch]), labels[batch])
+        loss = torch.nn.functional.nll_loss(deployed(frames[batch])[0].log(), labels[batch])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    deployed.postprocess = torch.nn.Softmax(dim=1)
     deployed.eval()
     entries = metadata(
         classes=_CLASSES,
@@ -150,7 +145,7 @@ def test_scheme_keeps_close_to_the_pytorch_model(
     applied: tuple[Scheme, Path], trained: Trained
 ) -> None:
     scheme, path = applied
-    parity = check_parity(trained.deployed, path, trained.val)
+    parity = check_parity(trained.deployed, path, classification(*_CLASSES), trained.val)
     assert parity.images == 64
     assert parity.max_difference <= _LARGEST_DIFFERENCE.get(scheme.name, _LARGEST_INT8_DIFFERENCE)
     assert parity.agreement >= 0.85
@@ -181,7 +176,7 @@ def test_scheme_works_untrained_without_a_score(
 ) -> None:
     scheme, _ = applied
     scheme.apply(trained.path, tmp_path / "planned.onnx", _context(trained, None))
-    assert run_artifact(tmp_path / "planned.onnx", trained.val[:2], threads=1).shape == (2, 2)
+    assert probabilities_of(tmp_path / "planned.onnx", trained.val[:2]).shape == (2, 2)
 
 
 def test_scheme_rejects_a_drop_above_the_limit_with_the_numbers(

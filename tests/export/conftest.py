@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from automl.export.deployed import Deployed
 from automl.export.metadata import metadata
 from automl.export.untrained import vary_constants
+from automl.records import TaskOptions
+from automl.tasks.classification import ClassificationTask, Probabilities
 
 Build = Callable[..., Deployed]
 
@@ -28,10 +30,21 @@ def build() -> Build:
         network = timm.create_model(backbone, num_classes=3, **options)
         vary_constants(network, seed=seed)
         return Deployed(
-            network, image_size=side, mean=(0.5, 0.45, 0.4), std=(0.2, 0.25, 0.3)
+            network,
+            image_size=side,
+            mean=(0.5, 0.45, 0.4),
+            std=(0.2, 0.25, 0.3),
+            postprocess=Probabilities(),
+            outputs=("probabilities",),
         ).eval()
 
     return make
+
+
+@pytest.fixture(scope="session")
+def three_classes() -> ClassificationTask:
+    """The task of the network that ``build`` makes; one class has a hostile name."""
+    return ClassificationTask(("good", "scratch", "<b>ünder & over</b>"), TaskOptions())
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.export.deployed import Deployed
-from automl.export.evaluate import resize_frame, run_artifact
+from automl.export.evaluate import answers_of, resize_frame
 from automl.export.onnx import export_onnx
 from automl.predictor import Model
 
@@ -27,11 +27,12 @@ def test_answers_are_those_of_the_delivered_code_one_a_frame(
     def stream() -> Iterator[NDArray[np.uint8]]:
         yield from frames
 
-    answers = run_artifact(path, stream(), threads=1)
+    answers = answers_of(path, stream(), threads=1)
     model = Model(path)
-    assert answers.dtype == np.float32
-    assert np.array_equal(answers, [model.predict(frame).probabilities for frame in frames])
-    assert run_artifact(path, [], threads=1).shape == (0, 3)
+    for answer, frame in zip(answers, frames, strict=True):
+        assert answer.probabilities.dtype == np.float32
+        assert np.array_equal(answer.probabilities, model.predict(frame).probabilities)
+    assert list(answers_of(path, [], threads=1)) == []
 
 
 def test_frame_of_the_right_size_is_not_touched(noise: Noise) -> None:

@@ -15,6 +15,7 @@ import timm
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from task_makers import deployed_classifier
 
 from automl.errors import AutomlError
 from automl.export.deployed import Deployed
@@ -23,6 +24,7 @@ from automl.export.onnx import export_onnx
 from automl.export.parity import check_parity
 from automl.export.rewrite import use_global_pools
 from automl.export.untrained import vary_constants
+from automl.tasks.classification import ClassificationTask
 
 Build = Callable[..., Deployed]
 Noise = Callable[..., list[NDArray[np.uint8]]]
@@ -47,11 +49,16 @@ def _operators(path: Path) -> Counter[str]:
 
 @pytest.mark.parametrize("backbone", ["test_resnet", "test_efficientnet", "test_vit"])
 def test_file_says_what_the_module_says(
-    backbone: str, build: Build, noise: Noise, entries: dict[str, str], tmp_path: Path
+    backbone: str,
+    build: Build,
+    noise: Noise,
+    entries: dict[str, str],
+    tmp_path: Path,
+    three_classes: ClassificationTask,
 ) -> None:
     deployed = build(backbone, side=64)
     export_onnx(deployed, tmp_path / "model.onnx", frame_size=(70, 90), metadata=entries)
-    parity = check_parity(deployed, tmp_path / "model.onnx", noise(4, 70, 90))
+    parity = check_parity(deployed, tmp_path / "model.onnx", three_classes, noise(4, 70, 90))
     assert parity.images == 4
     assert parity.max_difference < 1e-4
     assert parity.agreement == 1.0
@@ -79,14 +86,16 @@ def test_file_resizes_only_where_it_must(
 
 
 def test_resize_inside_the_file_is_that_of_pillow(
-    files: dict[tuple[int, int] | None, Path], build: Build
+    files: dict[tuple[int, int] | None, Path], build: Build, three_classes: ClassificationTask
 ) -> None:
     gradient = np.linspace(0, 255, 64 * 96 * 3).reshape(64, 96, 3).astype(np.uint8)
     small = np.asarray(Image.fromarray(gradient).resize((32, 32), Image.Resampling.BILINEAR))
-    whole, reduced = (check_parity(build(), files[None], [f]) for f in (gradient, small))
+    whole, reduced = (
+        check_parity(build(), files[None], three_classes, [f]) for f in (gradient, small)
+    )
     assert max(whole.max_difference, reduced.max_difference) < 1e-4
     with torch.inference_mode():
-        answers = [build()(torch.from_numpy(np.array(f))[None]) for f in (gradient, small)]
+        answers = [build()(torch.from_numpy(np.array(f))[None])[0] for f in (gradient, small)]
     assert torch.allclose(answers[0], answers[1], atol=0.01)
 
 
@@ -100,7 +109,11 @@ def test_batch_normalisation_is_folded_into_convolutions(
 
 
 def test_means_over_the_image_are_global_pools(
-    build: Build, entries: dict[str, str], noise: Noise, tmp_path: Path
+    build: Build,
+    entries: dict[str, str],
+    noise: Noise,
+    tmp_path: Path,
+    three_classes: ClassificationTask,
 ) -> None:
     """Squeeze-and-excite blocks twice, and the pool before the classifier."""
     deployed = build("test_efficientnet")
@@ -110,7 +123,12 @@ def test_means_over_the_image_are_global_pools(
     graph = onnx.load(str(tmp_path / "model.onnx")).graph
     used = {name for node in graph.node for name in node.input}
     assert {constant.name for constant in graph.initializer} <= used
-    assert check_parity(deployed, tmp_path / "model.onnx", noise(2, 32, 32)).max_difference < 1e-5
+    assert (
+        check_parity(
+            deployed, tmp_path / "model.onnx", three_classes, noise(2, 32, 32)
+        ).max_difference
+        < 1e-5
+    )
 
 
 def test_means_over_other_axes_stay(tmp_path: Path) -> None:
@@ -207,7 +225,7 @@ class _Branches(torch.nn.Module):
 def test_network_that_cannot_be_exported_is_named(
     entries: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    deployed = Deployed(_Branches(), image_size=32, mean=(0.5,) * 3, std=(0.5,) * 3).eval()
+    deployed = deployed_classifier(_Branches(), side=32)
     with pytest.raises(AutomlError) as raised:
         export_onnx(deployed, tmp_path / "model.onnx", frame_size=None, metadata=entries)
     message = str(raised.value)
@@ -257,13 +275,15 @@ def test_untrained_network_with_varied_constants_has_the_graph_of_a_trained_one(
             optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
             network(torch.rand(4, 3, 32, 32)).square().sum().backward()
             optimizer.step()
-        deployed = Deployed(network, image_size=32, mean=(0.5,) * 3, std=(0.5,) * 3).eval()
+        deployed = deployed_classifier(network, side=32)
         export_onnx(deployed, tmp_path / "model.onnx", frame_size=None, metadata=entries)
         hashes[name] = graph_hash(tmp_path / "model.onnx")
     assert hashes["varied"] == hashes["trained"]
     assert hashes["fresh"] != hashes["trained"]
 
 
-def test_parity_needs_a_frame(files: dict[tuple[int, int] | None, Path], build: Build) -> None:
+def test_parity_needs_a_frame(
+    files: dict[tuple[int, int] | None, Path], build: Build, three_classes: ClassificationTask
+) -> None:
     with pytest.raises(ValueError, match=r"^Parity is checked on at least one frame; got none\.$"):
-        check_parity(build(), files[None], [])
+        check_parity(build(), files[None], three_classes, [])

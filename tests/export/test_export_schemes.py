@@ -13,9 +13,9 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnxruntime.quantization.calibrate import TensorData
+from task_makers import probabilities_of
 
 from automl.export.deployed import Deployed
-from automl.export.evaluate import run_artifact
 from automl.export.onnx import export_onnx
 from automl.export.schemes import QuantizationContext
 from automl.export.schemes.calibration import CalibrationMethod, quiet_quantizer, tensor_ranges
@@ -55,12 +55,12 @@ class _Closeness:
 
     def __init__(self, plain: Path, frames: list[NDArray[np.uint8]]) -> None:
         self._frames = frames
-        self._expected = run_artifact(plain, frames, threads=1)
+        self._expected = probabilities_of(plain, frames)
         self.asked: list[str] = []
 
     def __call__(self, path: Path) -> float:
         self.asked.append(path.stem)
-        difference = np.abs(run_artifact(path, self._frames, threads=1) - self._expected)
+        difference = np.abs(probabilities_of(path, self._frames) - self._expected)
         return 1.0 - float(difference.mean())
 
 

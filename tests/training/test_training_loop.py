@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,24 +10,25 @@ import numpy as np
 import pytest
 import timm
 import torch
-from record_makers import AUGMENTATION, RECIPE, architecture
+from record_makers import RECIPE, architecture
 from torch import Tensor, nn
 
-from automl.data.augment import build_augmentation
+from automl.data.truth import LabelTruth
 from automl.models.freezing import freeze_parts, frozen_modules
 from automl.predictor import decode_image
-from automl.records import Recipe
+from automl.records import Recipe, TaskOptions
 from automl.records.candidates import Freeze
 from automl.tasks.classification import ClassificationTask
 from automl.training.checkpoint import save_weights
-from automl.training.loop import ArrayImages, DivergedError, ImageSet, Trainer
+from automl.training.examples import ArrayImages, Examples
+from automl.training.loop import DivergedError, Trainer
 
 SIDE = 32
 QUICK = replace(RECIPE, learning_rate=3e-3, epochs=4, batch_size=8)
-TASK = ClassificationTask()
+TASK = ClassificationTask(("fail", "pass"), TaskOptions())
 
 
-def read(folder: Path, positions: slice) -> ImageSet:
+def read(folder: Path, positions: slice) -> Examples:
     """Return some photographs of paper, half of each class, with the defects made plain to see."""
     frames, labels = [], []
     for label, name in enumerate(("fail", "pass")):
@@ -34,22 +36,27 @@ def read(folder: Path, positions: slice) -> ImageSet:
             frame = decode_image(path.read_bytes())[:SIDE, :SIDE]
             frames.append(frame // 2 if label == 0 else frame)
             labels.append(label)
-    return ImageSet(ArrayImages(np.stack(frames)), np.array(labels, np.int64))
+    return examples(np.stack(frames), labels)
+
+
+def examples(pixels: np.ndarray, labels: Sequence[int]) -> Examples:
+    truths = [LabelTruth(int(label)) for label in labels]
+    return Examples(ArrayImages(pixels), truths, (SIDE, SIDE), frozenset(labels))
 
 
 @pytest.fixture(scope="module")
-def train(paper_images: Path) -> ImageSet:
+def train(paper_images: Path) -> Examples:
     return read(paper_images, slice(0, 24))
 
 
 @pytest.fixture(scope="module")
-def val(paper_images: Path) -> ImageSet:
+def val(paper_images: Path) -> Examples:
     return read(paper_images, slice(24, 32))
 
 
 def trainer(
-    train: ImageSet,
-    val: ImageSet,
+    train: Examples,
+    val: Examples,
     *,
     recipe: Recipe = QUICK,
     seed: int = 0,
@@ -58,18 +65,15 @@ def trainer(
 ) -> Trainer:
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    network = TASK.build(architecture(backbone, size=SIDE), classes=2, weights=weights)
+    network = TASK.build(architecture(backbone, size=SIDE), weights=weights)
     freeze_parts(network, recipe.freeze)
     return Trainer(
         network,
+        TASK,
         recipe,
         train=train,
         val=val,
-        loss=TASK.loss(train.labels, classes=2, label_smoothing=recipe.label_smoothing),
-        augment=build_augmentation(AUGMENTATION, image_size=SIDE),
-        score=lambda logits, labels: TASK.score(
-            TASK.outputs(logits), labels, classes=("fail", "pass")
-        ).values["balanced-accuracy"],
+        objective="balanced-accuracy",
         frozen=frozen_modules(network.module),
         device="cpu",
         seed=seed,
@@ -80,7 +84,7 @@ def state(of: Trainer) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in of._module.state_dict().items()}
 
 
-def test_the_loss_falls_on_real_photographs(train: ImageSet, val: ImageSet) -> None:
+def test_the_loss_falls_on_real_photographs(train: Examples, val: Examples) -> None:
     learning = trainer(train, val, recipe=replace(QUICK, epochs=12), backbone="test_resnet")
     for _ in range(12):
         learning.run_epoch()
@@ -92,7 +96,7 @@ def test_the_loss_falls_on_real_photographs(train: ImageSet, val: ImageSet) -> N
     assert all(e.seconds > 0 for e in epochs)
 
 
-def test_a_seed_repeats_a_training_exactly(train: ImageSet, val: ImageSet) -> None:
+def test_a_seed_repeats_a_training_exactly(train: Examples, val: Examples) -> None:
     losses, states = [], []
     for seed in (7, 7, 8):
         learning = trainer(train, val, seed=seed)
@@ -116,7 +120,7 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize("freeze", ["stem", "half", "backbone"])
 def test_frozen_parts_do_not_move(
-    train: ImageSet, val: ImageSet, pretrained: str, freeze: Freeze
+    train: Examples, val: Examples, pretrained: str, freeze: Freeze
 ) -> None:
     recipe = replace(QUICK, freeze=freeze, weight_decay=0.5)
     learning = trainer(train, val, recipe=recipe, backbone="test_resnet", weights=pretrained)
@@ -138,13 +142,19 @@ def test_frozen_parts_do_not_move(
     assert trained <= moved
 
 
+def labelled(one: Examples, position: int) -> int:
+    truth = one.truth(position)
+    assert isinstance(truth, LabelTruth)
+    return truth.label
+
+
 def run_all(learning: Trainer) -> None:
     for _ in range(learning._recipe.epochs):
         learning.run_epoch()
 
 
 @pytest.mark.parametrize("backbone", ["test_efficientnet", "test_vit"])
-def test_a_training_that_diverges_says_so(train: ImageSet, val: ImageSet, backbone: str) -> None:
+def test_a_training_that_diverges_says_so(train: Examples, val: Examples, backbone: str) -> None:
     absurd = replace(QUICK, learning_rate=1e30, epochs=20)
     learning = trainer(train, val, recipe=absurd, backbone=backbone)
     with pytest.raises(DivergedError) as caught:
@@ -163,10 +173,10 @@ def test_a_training_that_diverges_says_so(train: ImageSet, val: ImageSet, backbo
     [(48, 48, 1), (48, 16, 1), (48, 32, 3), (20, 32, 3), (48, 16, 5), (3, 2, 1), (2, 32, 7)],
 )
 def test_any_number_of_images_and_epochs_can_be_trained(
-    train: ImageSet, val: ImageSet, images: int, batch_size: int, epochs: int
+    train: Examples, val: Examples, images: int, batch_size: int, epochs: int
 ) -> None:
-    last = np.arange(len(train.images))[-images:]
-    few = ImageSet(ArrayImages(train.images.batch(last)), train.labels[last])
+    last = np.arange(len(train))[-images:]
+    few = examples(train.images(last), [labelled(train, i) for i in last])
     recipe = replace(QUICK, batch_size=batch_size, epochs=epochs)
     learning = trainer(few, val, recipe=recipe)
     for _ in range(epochs):
@@ -174,25 +184,25 @@ def test_any_number_of_images_and_epochs_can_be_trained(
     assert len(learning.epochs) == epochs
 
 
-def test_images_of_a_file_that_is_only_read_can_be_used(train: ImageSet, val: ImageSet) -> None:
+def test_images_of_a_file_that_is_only_read_can_be_used(train: Examples, val: Examples) -> None:
     sets = []
     for one in (train, val):
-        pixels = one.images.batch(np.arange(len(one.images)))
+        pixels = one.images(range(len(one)))
         pixels.setflags(write=False)
-        sets.append(ImageSet(ArrayImages(pixels), one.labels))
-    before = train.images.batch(np.arange(len(train.images)))
+        sets.append(examples(pixels, [labelled(one, i) for i in range(len(one))]))
+    before = train.images(range(len(train)))
     trainer(sets[0], sets[1]).run_epoch()
-    assert np.array_equal(sets[0].images.batch(np.arange(len(before))), before)
+    assert np.array_equal(sets[0].images(range(len(before))), before)
 
 
-def test_validation_does_not_change_the_network(train: ImageSet, val: ImageSet) -> None:
+def test_validation_does_not_change_the_network(train: Examples, val: Examples) -> None:
     learning = trainer(train, val)
     before = state(learning)
     assert learning.validate() == learning.validate()
     assert all(torch.equal(value, before[name]) for name, value in state(learning).items())
 
 
-def test_normalisation_and_biases_are_not_decayed(train: ImageSet, val: ImageSet) -> None:
+def test_normalisation_and_biases_are_not_decayed(train: Examples, val: Examples) -> None:
     learning = trainer(train, val, recipe=replace(QUICK, weight_decay=0.5))
     decayed, plain = learning._optimizer.param_groups
     assert (decayed["weight_decay"], plain["weight_decay"]) == (0.5, 0.0)
