@@ -29,6 +29,7 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "voc": "automl.data.formats.voc:VocFormat",
         "coco": "automl.data.formats.coco:CocoFormat",
         "yolo": "automl.data.formats.yolo:YoloFormat",
+        "labelme": "automl.data.formats.labelme:LabelmeFormat",
     }
 )
 
