@@ -30,6 +30,10 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "coco": "automl.data.formats.coco:CocoFormat",
         "yolo": "automl.data.formats.yolo:YoloFormat",
         "labelme": "automl.data.formats.labelme:LabelmeFormat",
+        "cvat": "automl.data.formats.cvat:CvatFormat",
+        "label-studio": "automl.data.formats.label_studio:LabelStudioFormat",
+        "masks": "automl.data.formats.masks:MasksFormat",
+        "mvtec": "automl.data.formats.mvtec:MvtecFormat",
     }
 )
 

@@ -6,16 +6,15 @@ Worker processes run this, so it imports nothing heavier than numpy and Pillow.
 from __future__ import annotations
 
 import io
-import os
-import stat
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from automl.predictor import ImageError, decode_image
+from automl.data.source import open_source
+from automl.predictor import decode_image
 from automl.storage import sha256_bytes
 
 if TYPE_CHECKING:
@@ -39,9 +38,6 @@ THUMBNAIL_SIDE = 32
 NOTES = ("cmyk", "sixteen-bit", "palette", "alpha", "gray", "exif-rotated", "animated")
 """What may be noted of a usable image."""
 
-_MAX_FILE_BYTES = 1 << 30
-"""A larger file is no photograph; reading it would fill the memory of small machines."""
-
 _EXIF_ORIENTATION = 0x0112
 
 
@@ -51,6 +47,7 @@ class FileFacts:
 
     path: str
     size_bytes: int
+    """Of the file; of the whole parquet file for an image inside one."""
     mtime_ns: int
     sha256: str
     height: int
@@ -88,10 +85,10 @@ def examine(root: Path, path: str, *, stored_side: int | None) -> Examined:
             returns no frame.
     """
     try:
-        content, status = _read(root / path)
-    except (OSError, ImageError) as error:
+        content, status = open_source(root, path)
+    except OSError as error:
         return Examined(unreadable(path, error), None, None)
-    size, mtime, digest = len(content), status.st_mtime_ns, sha256_bytes(content)
+    size, mtime, digest = status.size_bytes, status.mtime_ns, sha256_bytes(content)
     try:
         frame = decode_quietly(content)
         notes = _notes(content)
@@ -146,21 +143,6 @@ def resize(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
 
     resized = Image.fromarray(frame).resize((size[1], size[0]), Image.Resampling.BILINEAR)
     return np.asarray(resized)
-
-
-def _read(file: Path) -> tuple[bytes, os.stat_result]:
-    with _open_regular(file) as stream:
-        status = os.fstat(stream.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise ImageError("not a regular file")
-        if status.st_size > _MAX_FILE_BYTES:
-            raise ImageError(f"{status.st_size:,} bytes are more than {_MAX_FILE_BYTES:,}")
-        return stream.read(), status
-
-
-def _open_regular(file: Path) -> Any:
-    """Open without waiting for the other end, should it be a pipe."""
-    return open(file, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
 
 
 def _notes(content: bytes) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ import numpy as np
 
 from automl.data.examine import THUMBNAIL_SIDE, FileFacts
 from automl.data.flatfile import replacing
+from automl.data.source import source_status
 from automl.storage import cache_folder, sha256_bytes
 
 if TYPE_CHECKING:
@@ -50,12 +51,12 @@ class KnownFacts:
         Raises:
             OSError: when the file is not there.
         """
-        status = os.stat(root / path)
+        status = source_status(root, path)
         known = self.by_path.get(path)
         if known is None or not known[0].sha256:
             return None
         facts = known[0]
-        same = (facts.size_bytes, facts.mtime_ns) == (status.st_size, status.st_mtime_ns)
+        same = (facts.size_bytes, facts.mtime_ns) == (status.size_bytes, status.mtime_ns)
         return known if same else None
 
 

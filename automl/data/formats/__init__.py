@@ -83,7 +83,8 @@ def choose(root: Path, name: str, *, truth: TruthKind) -> tuple[DatasetFormat, s
     ]
     if not reasons:
         raise DataError(_nothing_recognised(root, truth))
-    found, reason = max(reasons, key=lambda pair: pair[0].name == "csv")
+    # Images lie in folders in most layouts: one folder per class is what is left.
+    found, reason = max(reasons, key=lambda pair: pair[0].name != "folder")
     others = [candidate.name for candidate, _ in reasons if candidate is not found]
     if others:
         reason += f" (set data.format to '{others[0]}' to read it as '{others[0]}' instead)"

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from automl.data.findings import finding, listed
+from automl.data.formats.folders import holds_image, subfolders
 from automl.data.formats.listing import (
     SPLIT_NAMES,
     Listing,
     RawSample,
     ReadOptions,
     choose_classes,
-    is_hidden,
-    is_image_name,
     walk,
 )
 from automl.errors import DataError, did_you_mean
@@ -84,55 +82,22 @@ class FolderFormat:
 
 
 def _layout(root: Path) -> _Layout:
-    top = _folders(root)
-    holding = tuple(name for name in top if _has_image(root / name))
+    top = subfolders(root)
+    holding = tuple(name for name in top if holds_image(root / name))
     splits = tuple(name for name in holding if _is_split(root / name))
     kinds = {SPLIT_NAMES[name.lower()] for name in splits}
     alone = len(splits) == len(holding)
     if kinds and (alone or (Split.TRAIN in kinds and len(kinds) > 1)):
-        inner = [f"{split}/{name}" for split in splits for name in _folders(root / split)]
-        empty = tuple(name for name in inner if not _has_image(root / name))
+        inner = [f"{split}/{name}" for split in splits for name in subfolders(root / split)]
+        empty = tuple(name for name in inner if not holds_image(root / name))
         return _Layout(splits, holding, empty)
     return _Layout((), holding, tuple(name for name in top if name not in holding))
-
-
-def _folders(folder: Path) -> list[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(e.name for e in entries if e.is_dir() and not is_hidden(e.name))
-    except PermissionError:
-        return []  # the walk reports it
 
 
 def _is_split(folder: Path) -> bool:
     if folder.name.lower() not in SPLIT_NAMES:
         return False
-    return any(_has_image(folder / name) for name in _folders(folder))
-
-
-def _has_image(folder: Path) -> bool:
-    """Whether an image lies at any depth; stops at the first. Links to folders are followed
-    once."""
-    seen: set[str] = set()
-    waiting = [folder]
-    while waiting:
-        current = waiting.pop()
-        real = os.path.realpath(current)
-        if real in seen:
-            continue
-        seen.add(real)
-        try:
-            with os.scandir(current) as entries:
-                for entry in entries:
-                    if is_hidden(entry.name):
-                        continue
-                    if entry.is_dir():
-                        waiting.append(Path(entry.path))
-                    elif is_image_name(entry.name):
-                        return True
-        except PermissionError:
-            continue  # the walk reports it
-    return False
+    return any(holds_image(folder / name) for name in subfolders(folder))
 
 
 def _sort(images: list[str], layout: _Layout) -> tuple[list[RawSample], list[str], list[str]]:
