@@ -18,6 +18,7 @@ __all__ = ["DEVICES", "FORMATS", "LEARNERS", "SCHEMES", "TASKS", "check", "load"
 TASKS: Mapping[str, str] = MappingProxyType(
     {
         "classification": "automl.tasks.classification:ClassificationTask",
+        "segmentation": "automl.tasks.segmentation:SegmentationTask",
         "detection": "automl.tasks.detection:DetectionTask",
     }
 )
