@@ -347,7 +347,7 @@ def data(classes: tuple[str, ...] = ("fail", "pass")) -> PreparedData:
         for split, base in ((Split.TRAIN, 268), (Split.VAL, 90), (Split.TEST, 90))
     )
     used = sum(sum(c.per_class) for c in counts)
-    sample = Sample("fail/sheet_01_1.jpg", 0, Split.TEST, "fail/sheet_01", digest("s"), 200, 200)
+    sample = Sample("fail/sheet_01_1.jpg", (0,), Split.TEST, "fail/sheet_01", digest("s"), 200, 200)
     return PreparedData(
         Dataset("/data", classes, (sample,), (200, 200), (200, 200), digest("data"), None),
         Audit(
@@ -452,9 +452,9 @@ def claims(target: Target, p95: float, test: Scores) -> tuple[Claim, ...]:
 
 def predictions() -> tuple[Prediction, ...]:
     wrong = (
-        Prediction("fail/sheet_01_1.jpg", "fail", "pass", 0.83),
-        Prediction("fail/sheet_01_2.jpg", "fail", "pass", 0.58),
-        Prediction("pass/sheet_07_3.jpg", "pass", "fail", 0.71),
+        Prediction("fail/sheet_01_1.jpg", "fail", "pass", 0.83, 0.0),
+        Prediction("fail/sheet_01_2.jpg", "fail", "pass", 0.58, 0.0),
+        Prediction("pass/sheet_07_3.jpg", "pass", "fail", 0.71, 0.0),
     )
     right = tuple(
         Prediction(f"pass/sheet_{n:02d}_1.jpg", "pass", "pass", 0.55 + n * 0.02) for n in range(16)
@@ -602,7 +602,7 @@ def hostile() -> RunRecord:
         base.selection.targets[0],
         test_scores=test,
         predictions=tuple(
-            Prediction(file, classes[i], classes[-1 - i], 0.5) for i, file in enumerate(files)
+            Prediction(file, classes[i], classes[-1 - i], 0.5, 0.0) for i, file in enumerate(files)
         ),
         claims=(Claim(f"recall[{classes[0]}]", classes[1], classes[2], classes[3], True),),
     )

@@ -122,7 +122,7 @@ def _print_winner(console: Any, record: RunRecord, chosen: TargetSelection) -> N
         holds = "[green]yes[/]" if claim.holds else "[red]no[/]"
         table.add_row(_safe(claim.requirement), _safe(claim.got), holds, _safe(claim.how))
     console.print(table)
-    guessing = describe_guessing(chosen.test_scores, record.spec.objective)
+    guessing = describe_guessing(chosen.test_scores, record.spec.objective, task=record.spec.task)
     if guessing:
         console.print(f"[yellow]{guessing}[/]")
 

@@ -9,6 +9,7 @@ from automl.records.candidates import Candidate
 from automl.records.dataset import PreparedData
 from automl.records.measurement import Measurement
 from automl.records.plan import Plan
+from automl.records.quality import DataQuality
 from automl.records.spec import Spec, Target
 from automl.records.trial import Artifact, Scores, TrialResult
 
@@ -129,3 +130,5 @@ class RunRecord:
     versions: dict[str, str]
     started_at: str
     resumed: int
+    quality: DataQuality | None = None
+    """What the data itself allows; ``None`` where it was not looked into."""

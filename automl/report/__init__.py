@@ -8,15 +8,17 @@ from automl.report.render import (
     MAX_IMAGE_BYTES,
     THUMBNAIL_SIDE,
     render_report,
-    sample_paths,
+    wanted_pictures,
 )
+from automl.report.samples import Picture
 from automl.report.view import View, build_view
 
 __all__ = [
     "MAX_IMAGE_BYTES",
     "THUMBNAIL_SIDE",
+    "Picture",
     "View",
     "build_view",
     "render_report",
-    "sample_paths",
+    "wanted_pictures",
 ]

@@ -7,17 +7,29 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePath
 
-from automl.records import Architecture, Measurement, RunRecord, Scores, Target, TargetSelection
-from automl.report.candidates import budget_of, percentile_of
+from automl.records import (
+    LatencyBudget,
+    Measurement,
+    RunRecord,
+    Scores,
+    Spec,
+    Target,
+    TargetSelection,
+)
+from automl.report.asked import build_asked_rate
 from automl.report.chance import describe_guessing
+from automl.report.quality import describe_rule
+from automl.report.tasks import TaskWords, words_of
 from automl.report.words import (
     format_optional_size,
     format_score,
     isolate,
+    join_words,
     metric_words,
     of_hundred,
     wilson_interval,
 )
+from automl.spec.metrics import METRICS, split_key
 from automl.units import format_duration, format_latency, format_size, plural
 
 __all__ = [
@@ -27,7 +39,6 @@ __all__ = [
     "Step",
     "build_answer",
     "bundle_path",
-    "describe_network",
     "outcome_of",
 ]
 
@@ -70,13 +81,13 @@ class Answer:
     steps: tuple[Step, ...]
 
 
-def outcome_of(chosen: TargetSelection | None, objective: str) -> Outcome:
+def outcome_of(chosen: TargetSelection | None, spec: Spec) -> Outcome:
     """Return how one target ended; ``None`` while nothing is decided."""
     if chosen is None:
         return Outcome.UNFINISHED
     if chosen.winner is None:
         return Outcome.NOTHING
-    if describe_guessing(chosen.test_scores, objective):
+    if describe_guessing(chosen.test_scores, spec.objective, task=spec.task):
         return Outcome.PARTLY
     return Outcome.FITS if all(claim.holds for claim in chosen.claims) else Outcome.PARTLY
 
@@ -95,13 +106,6 @@ def bundle_path(record: RunRecord, target: Target) -> str:
     return str(PurePath(record.folder) / "bundle" / target.name)
 
 
-def describe_network(architecture: Architecture) -> str:
-    """Return ``tf_efficientnet_lite0 (cut after stage 3, on images of 128 x 128 pixels)``."""
-    depth = "whole" if architecture.depth is None else f"cut after stage {architecture.depth}"
-    size = architecture.image_size
-    return f"{architecture.backbone} ({depth}, on images of {size} x {size} pixels)"
-
-
 def _found(record: RunRecord, target: Target, chosen: TargetSelection) -> Answer:
     failed = [claim for claim in chosen.claims if not claim.holds]
     headline = "A model was found that meets every requirement."
@@ -111,85 +115,113 @@ def _found(record: RunRecord, target: Target, chosen: TargetSelection) -> Answer
             f"A model was chosen, but {len(failed)} of {plural(len(chosen.claims), 'requirement')} "
             f"{verb} not hold."
         )
-    guessing = describe_guessing(chosen.test_scores, record.spec.objective)
+    spec, words = record.spec, words_of(record.spec.task)
+    guessing = describe_guessing(chosen.test_scores, spec.objective, task=spec.task)
     if guessing:
         headline = "A model was chosen, but it is no better than guessing."
+    rate = build_asked_rate(words.rate, spec, chosen.test_scores)
+    rule = describe_rule(record.quality, chosen.test_scores, spec.objective)
     sentences = [
         *([guessing] if guessing else []),
-        _choice(target, chosen),
-        *_quality(record, chosen.test_scores),
+        _choice(target, chosen, words),
+        *_quality(record, chosen.test_scores, words),
+        *([] if rate is None else [rate.sentence]),
         *_speed(target, chosen.measurement),
+        *([rule] if rule else []),
     ]
     sentences.extend(f"Not held: {claim.requirement} (got {claim.got})." for claim in failed)
     bundle = bundle_path(record, target)
     if chosen.winner is not None:
         size = format_size(chosen.winner.size_bytes)
         sentences.append(f"The model file is {size} and lies in {bundle}.")
-    return Answer(headline, tuple(sentences), _figures(record, target, chosen), _use(bundle))
+    return Answer(
+        headline, tuple(sentences), _figures(record, target, chosen), _use(bundle, words.use)
+    )
 
 
-def _choice(target: Target, chosen: TargetSelection) -> str:
+def _choice(target: Target, chosen: TargetSelection, words: TaskWords) -> str:
     if chosen.candidate is None:
         return "The best of all that were tried was chosen."
-    network = describe_network(chosen.candidate.architecture)
+    network = words.network(chosen.candidate.architecture)
     return (
         f"The best for '{isolate(target.name)}' is the network {network}, "
         f"with its numbers stored as {chosen.candidate.scheme}."
     )
 
 
-def _quality(record: RunRecord, scores: Scores | None) -> tuple[str, ...]:
+def _quality(record: RunRecord, scores: Scores | None, words: TaskWords) -> tuple[str, ...]:
+    """Say how much is right, where right and wrong are counted, and what the objective is.
+
+    An interval is given for images alone: pixels of one image are too alike to count one by one.
+    """
     if scores is None:
         return ()
-    total = sum(map(sum, scores.confusion))
     objective = record.spec.objective
-    value = scores.values.get(objective)
-    measure = f"Its {metric_words(objective)} on the test images is {format_score(value)}."
+    total = sum(map(sum, scores.confusion))
+    right = sum(row[i] for i, row in enumerate(scores.confusion))
+    name, class_name = split_key(objective)
+    metrics = METRICS.get(record.spec.task)
+    meaning = ""
+    if metrics is not None:
+        meaning = (metrics.overall if class_name is None else metrics.per_class).get(name, "")
+    meaning = f" ({meaning})" if meaning else ""
+    value = format_score(scores.values.get(objective))
+    measure = f"Its {metric_words(objective)} on the test images is {value}{meaning}."
     if not total:
         return (measure,)
-    right = sum(row[i] for i, row in enumerate(scores.confusion))
-    low, high = wilson_interval(right, total)
-    how_many = of_hundred(right, total)
-    subject = (
-        f"All {total:,} test images, which it had never seen, are judged right"
-        if right == total
-        else f"Of 100 images that it has never seen, {how_many.removesuffix(' of 100')} are judged "
-        f"right ({right:,} of {total:,} test images)"
-    )
+    if words.counted == "image":
+        return (_right_images(right, total, words), measure)
+    share = format_score(right / total)
     return (
-        f"{subject}. With so many test images, the true number is very likely between "
-        f"{100 * low:.1f} and {100 * high:.1f} of 100.",
+        f"Of the {words.counted}s of images that it has never seen, {share} are {words.right}.",
         measure,
     )
 
 
+def _right_images(right: int, total: int, words: TaskWords) -> str:
+    low, high = wilson_interval(right, total)
+    how_many = of_hundred(right, total)
+    subject = (
+        f"All {total:,} test images, which it had never seen, are {words.right}"
+        if right == total
+        else f"Of 100 images that it has never seen, {how_many.removesuffix(' of 100')} are "
+        f"{words.right} ({right:,} of {total:,} test images)"
+    )
+    return (
+        f"{subject}. With so many test images, the true number is very likely between "
+        f"{100 * low:.1f} and {100 * high:.1f} of 100."
+    )
+
+
 def _speed(target: Target, measurement: Measurement | None) -> tuple[str, ...]:
+    """Say how fast it is: against each latency budget, or the p95 where there is none."""
     if measurement is None:
         return ()
-    percentile = percentile_of(target)
-    upper = measurement.percentile(percentile).high
     threads = plural(measurement.threads, "processor thread")
-    text = (
-        f"It answers within {format_latency(upper)} for {percentile[1:]} of 100 runs, on {threads}"
-    )
-    limit = budget_of(target)
-    if limit is None:
-        return (f"{text}; you set no limit.",)
-    return (f"{text}: {100 * upper / limit:.0f} % of the {format_latency(limit)} that you allow.",)
+    if not target.latency:
+        upper = format_latency(measurement.p95_ms.high)
+        return (f"It answers within {upper} for 95 of 100 runs, on {threads}; you set no limit.",)
+    parts = [
+        f"within {format_latency(upper)} for {budget.percentile[1:]} of 100 runs "
+        f"({100 * upper / budget.limit_ms:.0f} % of the {format_latency(budget.limit_ms)} that you "
+        "allow)"
+        for budget in target.latency
+        for upper in [measurement.percentile(budget.percentile).high]
+    ]
+    return (f"It answers {join_words(parts)}, on {threads}.",)
 
 
 def _figures(record: RunRecord, target: Target, chosen: TargetSelection) -> tuple[Figure, ...]:
     objective = record.spec.objective
     scores, measured, winner = chosen.test_scores, chosen.measurement, chosen.winner
     score = None if scores is None else scores.values.get(objective)
-    percentile, limit = percentile_of(target), budget_of(target)
     samples = "" if scores is None else f"on {plural(scores.samples, 'test image')}"
     figures = [Figure(metric_words(objective), format_score(score), samples, None)]
     if measured is not None:
-        upper = measured.percentile(percentile).high
-        note = "no limit asked" if limit is None else f"of {format_latency(limit)} allowed"
-        share = None if limit is None else upper / limit
-        figures.append(Figure(f"latency {percentile}", format_latency(upper), note, share))
+        figures.extend(_latency_figure(budget, measured) for budget in target.latency)
+        if not target.latency:
+            upper = format_latency(measured.p95_ms.high)
+            figures.append(Figure("latency p95", upper, "no limit asked", None))
     if winner is not None:
         figures.append(_against("file size", winner.size_bytes, target.size_bytes))
     memory = None if measured is None else measured.memory_bytes
@@ -198,16 +230,26 @@ def _figures(record: RunRecord, target: Target, chosen: TargetSelection) -> tupl
     return tuple(figures)
 
 
+def _latency_figure(budget: LatencyBudget, measured: Measurement) -> Figure:
+    upper = measured.percentile(budget.percentile).high
+    return Figure(
+        f"latency {budget.percentile}",
+        format_latency(upper),
+        f"of {format_latency(budget.limit_ms)} allowed",
+        upper / budget.limit_ms,
+    )
+
+
 def _against(label: str, value: int | None, limit: int | None) -> Figure:
     note = "no limit asked" if limit is None else f"of {format_size(limit)} allowed"
     share = None if limit is None or value is None else value / limit
     return Figure(label, format_optional_size(value), note, share)
 
 
-def _use(bundle: str) -> tuple[Step, ...]:
+def _use(bundle: str, use: str) -> tuple[Step, ...]:
     folder = shlex.quote(bundle)
     return (
-        Step("Classify an image:", f"automl predict {folder} IMAGE.jpg"),
+        Step(use, f"automl predict {folder} IMAGE.jpg"),
         Step(
             "On another machine, copy the folder; it needs Python, onnxruntime, numpy and Pillow:",
             f"python {shlex.quote(f'{bundle}/predict.py')} IMAGE.jpg",
@@ -239,8 +281,9 @@ def _unfinished(record: RunRecord) -> Answer:
     scored = [trial for trial in record.trials if trial.objective is not None]
     if scored:
         best = max(scored, key=lambda trial: trial.objective or 0.0)
+        words = words_of(record.spec.task)
         sentences.append(
-            f"The best so far is {describe_network(best.architecture)}, with a "
+            f"The best so far is {words.network(best.architecture)}, with a "
             f"{metric_words(record.spec.objective)} of {format_score(best.objective)} on the "
             "validation images; it has not been proved on the test images."
         )

@@ -1,29 +1,17 @@
-"""What the audit found and what the winner confuses, as rows and sentences."""
+"""What the audit found, as rows and sentences: what there is of each class, and what is wrong."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from automl.records import Finding, Prediction, PreparedData, Scores
-from automl.report.words import isolate
+from automl.records import Finding, PreparedData
+from automl.report.tasks import TaskWords
 from automl.units import plural
 
-__all__ = [
-    "AuditView",
-    "ConfusionView",
-    "CountRow",
-    "FindingView",
-    "Mistake",
-    "build_audit",
-    "build_confusion",
-    "order_predictions",
-]
+__all__ = ["AuditView", "CountRow", "CountTable", "FindingView", "build_audit"]
 
 MAX_PATHS = 200
 """File names listed for one finding; ``audit.json`` holds all."""
-MAX_MATRIX = 20
-"""Classes up to which the whole matrix is shown; beyond it nobody can read one."""
-MAX_MISTAKES = 30
 _SEVERITIES = ("error", "warning", "info")
 
 
@@ -42,11 +30,21 @@ class FindingView:
 
 @dataclass(frozen=True)
 class CountRow:
-    """Images of one class: train, val, test, and their sum."""
+    """Images, boxes or pixels of one class: train, val, test, and their sum."""
 
     name: str
     counts: tuple[int, ...]
     total: int
+
+
+@dataclass(frozen=True)
+class CountTable:
+    """Counts of each class by split. ``totals`` of images are those of the splits, since an image
+    may show several classes, or none."""
+
+    counted: str
+    rows: tuple[CountRow, ...]
+    totals: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -56,47 +54,19 @@ class AuditView:
     summary: str
     format_reason: str
     splits: tuple[str, ...]
-    rows: tuple[CountRow, ...]
-    totals: tuple[int, ...]
+    counts: tuple[CountTable, ...]
     findings: tuple[FindingView, ...]
 
 
-@dataclass(frozen=True)
-class Mistake:
-    """How often one class was taken for another."""
-
-    true: str
-    predicted: str
-    count: int
-    of: int
-
-
-@dataclass(frozen=True)
-class ConfusionView:
-    """Right and wrong answers on the test split. ``matrix`` is empty with too many classes."""
-
-    classes: tuple[str, ...]
-    matrix: tuple[tuple[int, ...], ...]
-    row_totals: tuple[int, ...]
-    right: int
-    total: int
-    sentences: tuple[str, ...]
-    mistakes: tuple[Mistake, ...]
-
-
-def build_audit(data: PreparedData) -> AuditView:
+def build_audit(data: PreparedData, *, words: TaskWords) -> AuditView:
     """Return the audit for reading."""
     audit = data.audit
-    columns = [counts.per_class for counts in audit.counts]
-    rows = tuple(
-        CountRow(name, tuple(column[i] for column in columns), sum(c[i] for c in columns))
-        for i, name in enumerate(audit.classes)
-    )
     left_out = audit.files_seen - audit.files_used
     summary = (
         f"{plural(audit.files_used, 'image')} in {plural(len(audit.classes), 'class', 'classes')} "
         f"could be used, of {plural(audit.files_seen, 'file')} looked at"
         + (f"; {plural(left_out, 'file was', 'files were')} left out." if left_out else ".")
+        + f" {words.truth}"
         + _groups(audit.groups, audit.files_used)
     )
     findings = sorted(audit.findings, key=lambda f: _SEVERITIES.index(f.severity))
@@ -104,10 +74,40 @@ def build_audit(data: PreparedData) -> AuditView:
         summary=summary,
         format_reason=audit.format_reason,
         splits=tuple(counts.split.value for counts in audit.counts),
-        rows=rows,
-        totals=tuple(sum(column) for column in columns),
+        counts=_tables(data, words),
         findings=tuple(_finding(finding) for finding in findings),
     )
+
+
+def _tables(data: PreparedData, words: TaskWords) -> tuple[CountTable, ...]:
+    """Return the images of each class and, where images have them, their boxes or pixels."""
+    counts = data.audit.counts
+    has_objects = words.objects is not None and all(c.objects for c in counts)
+    images = [c.per_class for c in counts]
+    if not has_objects or words.objects is None:
+        totals = tuple(sum(column) for column in images)
+        return (_table("images", data.audit.classes, images, totals),)
+    split_sizes = tuple(len(data.dataset.indices(c.split)) for c in counts)
+    objects = [c.objects for c in counts]
+    return (
+        _table("images that show it", data.audit.classes, images, split_sizes),
+        _table(
+            words.objects[1], data.audit.classes, objects, tuple(sum(column) for column in objects)
+        ),
+    )
+
+
+def _table(
+    counted: str,
+    classes: tuple[str, ...],
+    columns: list[tuple[int, ...]],
+    totals: tuple[int, ...],
+) -> CountTable:
+    rows = tuple(
+        CountRow(name, tuple(column[i] for column in columns), sum(c[i] for c in columns))
+        for i, name in enumerate(classes)
+    )
+    return CountTable(counted, rows, totals)
 
 
 def _groups(groups: int, files: int) -> str:
@@ -126,50 +126,3 @@ def _finding(finding: Finding) -> FindingView:
         paths=finding.paths[:MAX_PATHS],
         more=max(0, len(finding.paths) - MAX_PATHS),
     )
-
-
-def build_confusion(scores: Scores, classes: tuple[str, ...]) -> ConfusionView | None:
-    """Return right and wrong answers, or ``None`` when the scores hold no confusion matrix."""
-    matrix = scores.confusion
-    if len(matrix) != len(classes) or not matrix:
-        return None
-    totals = tuple(sum(row) for row in matrix)
-    mistakes = tuple(
-        sorted(
-            (
-                Mistake(classes[i], classes[j], count, totals[i])
-                for i, row in enumerate(matrix)
-                for j, count in enumerate(row)
-                if count and i != j
-            ),
-            key=lambda mistake: -mistake.count,
-        )
-    )
-    return ConfusionView(
-        classes=classes,
-        matrix=matrix if len(classes) <= MAX_MATRIX else (),
-        row_totals=totals,
-        right=sum(row[i] for i, row in enumerate(matrix)),
-        total=sum(totals),
-        sentences=tuple(_mistake(mistake) for mistake in mistakes[:4])
-        or ("No test image was judged wrong.",),
-        mistakes=mistakes[:MAX_MISTAKES],
-    )
-
-
-def _mistake(mistake: Mistake) -> str:
-    verb = "was" if mistake.count == 1 else "were"
-    return (
-        f"{mistake.count:,} of {mistake.of:,} images of '{isolate(mistake.true)}' {verb} taken "
-        f"for '{isolate(mistake.predicted)}'."
-    )
-
-
-def order_predictions(predictions: tuple[Prediction, ...]) -> tuple[Prediction, ...]:
-    """Return wrong answers first (the surest leading), then right ones, least sure first."""
-
-    def rank(prediction: Prediction) -> tuple[bool, float]:
-        is_right = prediction.label == prediction.predicted
-        return is_right, prediction.confidence if is_right else -prediction.confidence
-
-    return tuple(sorted(predictions, key=rank))

@@ -6,8 +6,6 @@ The same rows feed the chart, its table twin and the filterable table, so that t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from automl.records import (
     Artifact,
@@ -21,51 +19,17 @@ from automl.records import (
     Verdict,
     VerdictStatus,
 )
-from automl.records.spec import Percentile
+from automl.report.budgets import exceeded_budget, percentile_of
+from automl.report.candidate_row import (
+    NOT_NEEDED,
+    CandidateRow,
+    CandidateState,
+    mark_front,
+    order_of,
+)
 from automl.units import format_size
 
-__all__ = ["CandidateRow", "CandidateState", "budget_of", "build_candidates", "percentile_of"]
-
-
-class CandidateState(StrEnum):
-    """How a candidate ended, in the words of the report."""
-
-    WINNER = "winner"
-    OUTSCORED = "outscored"
-    MISSED = "requirement missed"
-    REJECTED = "rejected"
-    WAITING = "undecided"
-    UNTRAINED = "not trained"
-    STOPPED = "stopped early"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True)
-class CandidateRow:
-    """One candidate. ``trial`` is 0 when it was never trained; ``None`` was not measured."""
-
-    trial: int
-    network: str
-    scheme: str
-    score: float | None
-    latency_ms: float | None
-    size_bytes: int | None
-    state: CandidateState
-    status: str
-    """The plan's verdict (``too-slow`` …) where there is one."""
-    clause: str
-    text: str
-    on_front: bool = False
-
-
-def percentile_of(target: Target) -> Percentile:
-    """Return the percentile that the target's first latency budget names, else ``p95``."""
-    return target.latency[0].percentile if target.latency else "p95"
-
-
-def budget_of(target: Target) -> float | None:
-    """Return the limit of the target's first latency budget in milliseconds."""
-    return target.latency[0].limit_ms if target.latency else None
+__all__ = ["CandidateRow", "CandidateState", "build_candidates"]
 
 
 def build_candidates(
@@ -73,28 +37,7 @@ def build_candidates(
 ) -> tuple[CandidateRow, ...]:
     """Return every candidate of a target: the winner first, then by score, then by latency."""
     builder = _Builder(record, target, chosen)
-    return _mark_front(tuple(sorted(builder.rows(), key=_order)))
-
-
-def _order(row: CandidateRow) -> tuple[bool, float, float]:
-    return (
-        row.state is not CandidateState.WINNER,
-        -1.0 if row.score is None else -row.score - 2,
-        float("inf") if row.latency_ms is None else row.latency_ms,
-    )
-
-
-def _mark_front(rows: tuple[CandidateRow, ...]) -> tuple[CandidateRow, ...]:
-    """Mark the rows for which no other is both at least as fast and better."""
-    points = [row for row in rows if row.score is not None and row.latency_ms is not None]
-    points.sort(key=lambda row: (row.latency_ms or 0.0, -(row.score or 0.0)))
-    best = float("-inf")
-    front: set[int] = set()
-    for row in points:
-        if row.score is not None and row.score > best:
-            best = row.score
-            front.add(id(row))
-    return tuple(replace(row, on_front=True) if id(row) in front else row for row in rows)
+    return mark_front(tuple(sorted(builder.rows(), key=order_of)))
 
 
 class _Builder:
@@ -171,7 +114,7 @@ class _Builder:
     ) -> CandidateRow:
         return CandidateRow(
             trial=self._number(chosen.trial_id),
-            network=candidate.architecture.key,
+            architecture=candidate.architecture,
             scheme=candidate.scheme,
             score=self._score(artifact),
             latency_ms=self._latency(candidate),
@@ -188,7 +131,7 @@ class _Builder:
         latency = self._latency(reason.candidate)
         return CandidateRow(
             trial=self._number(reason.trial_id),
-            network=reason.candidate.architecture.key,
+            architecture=reason.candidate.architecture,
             scheme=reason.candidate.scheme,
             score=reason.score if reason.score is not None else self._score(artifact),
             latency_ms=reason.latency_ms if latency is None else latency,
@@ -213,7 +156,7 @@ class _Builder:
             clause, text = self._clause(verdict), verdict.reason
         return CandidateRow(
             trial=trial.number,
-            network=candidate.architecture.key,
+            architecture=candidate.architecture,
             scheme=candidate.scheme,
             score=self._score(artifact),
             latency_ms=self._latency(candidate),
@@ -228,7 +171,7 @@ class _Builder:
         feasible = verdict.status.is_feasible
         return CandidateRow(
             trial=0,
-            network=verdict.candidate.architecture.key,
+            architecture=verdict.candidate.architecture,
             scheme=verdict.candidate.scheme,
             score=None,
             latency_ms=self._latency(verdict.candidate),
@@ -243,7 +186,8 @@ class _Builder:
         """Return the clause of the spec that a verdict stands for, as the spec says it."""
         target = self.target
         if verdict.status is VerdictStatus.TOO_SLOW and target.latency:
-            return f"latency {self.percentile} <= {target.latency[0].limit_ms:g} ms"
+            budget = exceeded_budget(target, verdict.measurement)
+            return f"latency {budget.percentile} <= {budget.limit_ms:g} ms"
         if verdict.status is VerdictStatus.TOO_LARGE and target.size_bytes is not None:
             return f"size <= {format_size(target.size_bytes)}"
         if verdict.status is VerdictStatus.TOO_MUCH_MEMORY and target.memory_bytes is not None:
@@ -277,8 +221,11 @@ def _state(reason: Reason, artifact: Artifact | None) -> CandidateState:
     """Return how a candidate ended; ``artifact`` is what its trial made for the scheme, if it did."""
     if reason.stage == "plan" or reason.trial_id is None:
         return CandidateState.UNTRAINED
+    if reason.stage == "quantization" and artifact is None:
+        is_needed = not reason.text.startswith(NOT_NEEDED)
+        return CandidateState.FAILED if is_needed else CandidateState.UNNEEDED
     if reason.stage == "quantization":
-        return CandidateState.FAILED if artifact is None else CandidateState.REJECTED
+        return CandidateState.REJECTED
     is_outscored = reason.clause.startswith("objective")
     return CandidateState.OUTSCORED if is_outscored else CandidateState.MISSED
 
@@ -288,7 +235,7 @@ def _ended(trial: TrialResult, clause: str, text: str) -> CandidateRow:
     failed = trial.status is TrialStatus.FAILED
     return CandidateRow(
         trial=trial.number,
-        network=trial.architecture.key,
+        architecture=trial.architecture,
         scheme="",
         score=trial.objective,
         latency_ms=None,

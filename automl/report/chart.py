@@ -46,6 +46,7 @@ STATE_COLOURS = {
     CandidateState.OUTSCORED: "#3b82c4",
     CandidateState.MISSED: "#d9730d",
     CandidateState.REJECTED: "#8b5fbf",
+    CandidateState.UNNEEDED: GREY,
     CandidateState.WAITING: "#1a9aa0",
     CandidateState.UNTRAINED: GREY,
     CandidateState.STOPPED: GREY,

@@ -22,6 +22,9 @@ from automl.report.chart import (
     shape,
 )
 from automl.report.curve_charts import curve_charts
+from automl.report.depth_charts import depth_chart
+from automl.report.quality_charts import images_chart
+from automl.report.result_charts import result_charts
 from automl.report.scheme_charts import scheme_chart
 from automl.report.view import TargetView, View
 from automl.report.words import metric_words
@@ -33,17 +36,22 @@ _HEIGHT = 360
 
 
 def build_charts(view: View) -> Charts:
-    """Return ``pareto-N``, ``strip-N``, ``schemes-N`` a target, then ``loss``, ``score``.
+    """Return ``pareto-N``, ``strip-N``, ``depth-N``, ``schemes-N`` and those of the results a target,
+    then ``loss``, ``score`` and ``images``.
 
     A chart that would be empty is absent.
     """
     objective = metric_words(view.record.spec.objective)
+    precision = view.record.spec.options.precision
     parts: list[Charts] = []
     for index, target in enumerate(view.targets):
         parts.append(_pareto_chart(target, index, objective))
         parts.append(_strip_chart(target, index))
+        parts.append(depth_chart(target, index, objective))
         parts.append(scheme_chart(target, index))
+        parts.append(result_charts(target, index, precision=precision))
     parts.append(curve_charts(view, objective))
+    parts.append(images_chart(view))
     return Charts(
         {key: chart for part in parts for key, chart in part.charts.items()},
         {key: table for part in parts for key, table in part.tables.items()},

@@ -19,12 +19,15 @@ from typing import TYPE_CHECKING, Any
 from automl.records import RunRecord
 from automl.report.chart import Charts
 from automl.report.charts import build_charts
-from automl.report.glossary import TERMS, split_terms
-from automl.report.view import MAX_PREDICTIONS, View, build_view
+from automl.report.glossary import split_terms, terms_of
+from automl.report.samples import Picture
+from automl.report.view import View, build_view
 from automl.report.words import (
+    format_count,
     format_interval,
     format_optional_latency,
     format_optional_size,
+    format_points,
     format_score,
     metric_words,
 )
@@ -35,29 +38,23 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-__all__ = ["MAX_IMAGE_BYTES", "THUMBNAIL_SIDE", "render_report", "sample_paths", "script_json"]
+__all__ = ["MAX_IMAGE_BYTES", "THUMBNAIL_SIDE", "render_report", "script_json", "wanted_pictures"]
 
-MAX_IMAGE_BYTES = 400_000
-"""All thumbnails together, before base64: what keeps a page with its charts under 2 MB."""
-THUMBNAIL_SIDE = 240
-"""The longer side, in pixels, at which a thumbnail is as sharp as the page shows it."""
+MAX_IMAGE_BYTES = 800_000
+"""All pictures together, before base64: what keeps a page with its charts at about 2 MB."""
+THUMBNAIL_SIDE = 320
+"""The longer side, in pixels, at which a picture is as sharp as the page shows it."""
 _NO_IMAGES: Mapping[str, bytes] = MappingProxyType({})
 _SNIPPET = "globalThis.vegaEmbed = vegaEmbed;"
 
 
-def sample_paths(record: RunRecord) -> tuple[str, ...]:
-    """Return the test images, relative to the data's root, that the report shows as pictures.
+def wanted_pictures(record: RunRecord) -> tuple[Picture, ...]:
+    """Return the pictures that the report of a run shows.
 
-    :func:`render_report` wants them as JPEG thumbnails of at most :data:`THUMBNAIL_SIDE` pixels.
+    :func:`render_report` wants them by their ``key``, as JPEG of at most :data:`THUMBNAIL_SIDE`
+    pixels a side.
     """
-    view = build_view(record)
-    return tuple(
-        dict.fromkeys(
-            prediction.path
-            for target in view.targets
-            for prediction in target.predictions[:MAX_PREDICTIONS]
-        )
-    )
+    return build_view(record).pictures()
 
 
 def render_report(record: RunRecord, *, images: Mapping[str, bytes] = _NO_IMAGES) -> str:
@@ -65,7 +62,7 @@ def render_report(record: RunRecord, *, images: Mapping[str, bytes] = _NO_IMAGES
 
     Args:
         record: The run, finished or not.
-        images: JPEG bytes of sample predictions by path (see :func:`sample_paths`); those beyond
+        images: JPEG bytes by the key of the picture (see :func:`wanted_pictures`); those beyond
             :data:`MAX_IMAGE_BYTES` in sum are left out, as are those not given.
 
     Returns:
@@ -76,15 +73,14 @@ def render_report(record: RunRecord, *, images: Mapping[str, bytes] = _NO_IMAGES
     script = shipped("reports", "report.js").read_text("utf-8")
     library = _vega() if charts.charts else ""
     page = (
-        _environment()
+        _environment(record.spec.task)
         .get_template("report.html.j2")
         .render(
             view=view,
             record=record,
             charts=charts.charts,
-            terms=TERMS,
+            terms=terms_of(record.spec.task),
             pictures=_pictures(view, images),
-            max_predictions=MAX_PREDICTIONS,
             css=_raw(shipped("reports", "report.css").read_text("utf-8")),
             data=_raw(script_json(_chart_data(charts))),
             library=_raw(library),
@@ -132,17 +128,16 @@ def _policy(*scripts: str) -> str:
 
 
 def _pictures(view: View, images: Mapping[str, bytes]) -> dict[str, str]:
-    """Return data addresses of the thumbnails that fit, in the order in which they are shown."""
+    """Return data addresses of the pictures that fit, the most important first."""
     pictures: dict[str, str] = {}
     left = MAX_IMAGE_BYTES
-    for target in view.targets:
-        for prediction in target.predictions[:MAX_PREDICTIONS]:
-            content = images.get(prediction.path)
-            if content is None or prediction.path in pictures or len(content) > left:
-                continue
-            left -= len(content)
-            encoded = base64.b64encode(content).decode("ascii")
-            pictures[prediction.path] = f"data:image/jpeg;base64,{encoded}"
+    for picture in view.pictures():
+        content = images.get(picture.key)
+        if content is None or len(content) > left:
+            continue
+        left -= len(content)
+        encoded = base64.b64encode(content).decode("ascii")
+        pictures[picture.key] = f"data:image/jpeg;base64,{encoded}"
     return pictures
 
 
@@ -156,7 +151,7 @@ def _vega() -> str:
 
 
 @functools.cache
-def _environment() -> Environment:
+def _environment(task: str) -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -168,13 +163,15 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         duration=format_duration,
-        explain=_explain,
+        count=format_count,
+        explain=functools.partial(_explain, task=task),
         megabytes=_megabytes,
         metric=metric_words,
         milliseconds=_milliseconds,
         moment=_moment,
         ms=format_optional_latency,
         plural=plural,
+        points=format_points,
         score=format_score,
         size=format_optional_size,
         span=lambda interval: format_interval(interval.value, interval.low, interval.high),
@@ -190,14 +187,14 @@ def _raw(text: str) -> Markup:
     return Markup(text)
 
 
-def _explain(text: str) -> Markup:
-    """Return text, escaped, in which the glossary's terms link to their explanation."""
+def _explain(text: str, *, task: str) -> Markup:
+    """Return text, escaped, in which the glossary's terms of a task link to their explanation."""
     from markupsafe import Markup
 
     link = Markup('<a class="term" href="#term-{}" title="{}">{}</a>')
     pieces = (
         Markup("{}").format(piece) if term is None else link.format(term.slug, term.text, piece)
-        for piece, term in split_terms(text)
+        for piece, term in split_terms(text, task)
     )
     return Markup("").join(pieces)
 

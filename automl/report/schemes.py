@@ -6,11 +6,11 @@ import statistics
 from dataclasses import dataclass
 
 from automl import registry
-from automl.records import Artifact, Candidate, RunRecord, Target, Verdict
-from automl.report.candidates import percentile_of
+from automl.records import Architecture, Artifact, Candidate, RunRecord, Target, Verdict
+from automl.report.budgets import percentile_of
 from automl.units import plural
 
-__all__ = ["SchemeRow", "SchemesView", "build_schemes"]
+__all__ = ["SchemeRow", "SchemesView", "build_scheme_rows", "build_schemes"]
 
 _FLOAT = "float32"
 
@@ -43,15 +43,20 @@ class SchemesView:
 
 def build_schemes(record: RunRecord, target: Target) -> SchemesView:
     """Return what every scheme did on one target, from plan-time latency and trained artifacts."""
+    rows = tuple(row for _, row in build_scheme_rows(record, target))
+    return SchemesView(_sentences(rows), rows, _explanations(rows))
+
+
+def build_scheme_rows(
+    record: RunRecord, target: Target
+) -> tuple[tuple[Architecture, SchemeRow], ...]:
+    """Return every candidate of a target with its row, in the order of the plan's networks."""
     verdicts = {v.candidate: v for v in record.plan.verdicts if v.target == target.name}
     best = _best_artifacts(record)
     candidates = dict.fromkeys((*verdicts, *best))
     order = {planned.architecture: i for i, planned in enumerate(record.plan.architectures)}
     ordered = sorted(candidates, key=lambda c: order.get(c.architecture, len(order)))
-    rows = tuple(
-        _row(record, target, candidate, verdicts, best.get(candidate)) for candidate in ordered
-    )
-    return SchemesView(_sentences(rows), rows, _explanations(rows))
+    return tuple((c.architecture, _row(record, target, c, verdicts, best.get(c))) for c in ordered)
 
 
 def _best_artifacts(record: RunRecord) -> dict[Candidate, Artifact]:

@@ -1,12 +1,12 @@
 """A run as pure numbers and words, apart from how it looks: everything that the report shows.
 
 The templates and the charts read this and nothing else, so that what is said can be tested without
-a browser.
+a browser. No part of it asks which task a run is of: words come from one table
+(:mod:`automl.report.tasks`), and a part without anything to show is empty.
 """
 
 from __future__ import annotations
 
-import math
 import shlex
 from dataclasses import dataclass
 
@@ -14,45 +14,63 @@ from automl.records import (
     Candidate,
     Claim,
     Measurement,
-    Prediction,
     RunRecord,
+    Split,
+    SplitCounts,
     Target,
     TargetSelection,
     TrialResult,
 )
 from automl.report.answer import Answer, Outcome, build_answer, bundle_path, outcome_of
-from automl.report.audit import (
-    AuditView,
+from automl.report.asked import AskedRate, build_asked_rate
+from automl.report.audit import AuditView, build_audit
+from automl.report.budgets import budget_of, percentile_of
+from automl.report.candidates import CandidateRow, CandidateState, build_candidates
+from automl.report.depth import DepthView, build_depth
+from automl.report.quality import QualityView, build_quality
+from automl.report.results import (
+    ClassTable,
     ConfusionView,
-    build_audit,
+    MetricRow,
+    build_classes,
     build_confusion,
-    order_predictions,
+    build_metrics,
 )
-from automl.report.candidates import (
-    CandidateRow,
-    CandidateState,
-    budget_of,
-    build_candidates,
-    percentile_of,
-)
+from automl.report.samples import Picture, SampleGroup, build_samples, pictures_of
 from automl.report.schemes import SchemesView, build_schemes
+from automl.report.tasks import TaskWords, words_of
+from automl.report.training import (
+    Curve,
+    TimeRow,
+    WeightsRow,
+    build_curves,
+    build_times,
+    build_trial_times,
+    build_weights,
+    drawn_trials,
+    rank_trials,
+)
 from automl.units import format_size, plural
 
-__all__ = ["Curve", "MetricRow", "TargetView", "TimeRow", "View", "WeightsRow", "build_view"]
+__all__ = ["Results", "TargetView", "View", "build_view"]
 
-MAX_CURVES = 60
-"""Learning curves drawn: more lines cannot be told apart. The best trials are drawn."""
-MAX_METRICS = 40
-MAX_PREDICTIONS = 24
+Points = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
-class MetricRow:
-    """One metric of the delivered file on the validation and on the test split."""
+class Results:
+    """What the delivered file answered on the test images."""
 
-    name: str
-    validation: float | None
-    test: float | None
+    confusion: ConfusionView | None
+    metrics: tuple[MetricRow, ...]
+    classes: ClassTable | None
+    curves: dict[str, Points]
+    samples: tuple[SampleGroup, ...]
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether there is anything but samples to show."""
+        return bool(self.confusion or self.metrics or self.classes)
 
 
 @dataclass(frozen=True)
@@ -66,6 +84,8 @@ class TargetView:
     percentile: str
     limit_ms: float | None
     claims: tuple[Claim, ...]
+    rate: AskedRate | None
+    """Shown beside the claims, unless it is one of them."""
     asked: tuple[str, ...]
     """Every requirement in words, for when there are no claims yet."""
     measurement: Measurement | None
@@ -76,39 +96,11 @@ class TargetView:
     candidates: tuple[CandidateRow, ...]
     states: tuple[tuple[CandidateState, int], ...]
     """How many candidates ended how, in the order of the states."""
+    has_decoders: bool
     schemes: SchemesView
-    metrics: tuple[MetricRow, ...]
-    confusion: ConfusionView | None
-    predictions: tuple[Prediction, ...]
+    depth: DepthView | None
+    results: Results
     winner_trial: int
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One point of a learning curve. A loss that is not a number is ``None``."""
-
-    trial: int
-    epoch: int
-    train_loss: float | None
-    val_loss: float | None
-    score: float | None
-
-
-@dataclass(frozen=True)
-class TimeRow:
-    """Wall time of a stage and its share of the whole, in [0, 1]."""
-
-    stage: str
-    seconds: float
-    share: float
-
-
-@dataclass(frozen=True)
-class WeightsRow:
-    """A source of pretrained weights (empty: none) and the backbones that have them from there."""
-
-    source: str
-    backbones: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -116,10 +108,12 @@ class View:
     """The whole report."""
 
     record: RunRecord
+    words: TaskWords
     outcome: Outcome
     headline: str
     targets: tuple[TargetView, ...]
     audit: AuditView
+    quality: QualityView | None
     trials: tuple[TrialResult, ...]
     """By their score, best first; those without one last."""
     curves: tuple[Curve, ...]
@@ -129,48 +123,44 @@ class View:
     weights: tuple[WeightsRow, ...]
     command: str
 
+    def pictures(self) -> tuple[Picture, ...]:
+        """Return every picture that the page shows, each once, the most important first."""
+        wanted = [p for target in self.targets for p in pictures_of(target.results.samples)]
+        if self.quality is not None:
+            wanted.extend(suspect.picture for suspect in self.quality.shown)
+        return tuple({picture.key: picture for picture in wanted}.values())
+
 
 def build_view(record: RunRecord) -> View:
     """Return what the report of a run says."""
+    words = words_of(record.spec.task)
     chosen = (
         {}
         if record.selection is None
         else {selection.target.name: selection for selection in record.selection.targets}
     )
     targets = tuple(
-        _target(record, target, chosen.get(target.name)) for target in record.spec.targets
+        _target(record, target, chosen.get(target.name), words) for target in record.spec.targets
     )
-    ranked = tuple(sorted(record.trials, key=_rank))
-    drawn = _drawn(ranked, {target.winner_trial for target in targets})
+    ranked = rank_trials(record)
+    drawn = drawn_trials(ranked, {target.winner_trial for target in targets})
     outcome = _overall(targets)
     return View(
         record=record,
+        words=words,
         outcome=outcome,
         headline=_headline(outcome, targets),
         targets=targets,
-        audit=build_audit(record.data),
+        audit=build_audit(record.data, words=words),
+        quality=build_quality(record),
         trials=ranked,
-        curves=tuple(point for trial in drawn for point in _curve(trial)),
+        curves=tuple(point for trial in drawn for point in build_curves(trial)),
         curve_trials=len(drawn),
-        times=_times({row.stage: row.seconds for row in record.stages}, record.seconds),
-        trial_times=_trial_times(record),
-        weights=_weights(record),
+        times=build_times(record),
+        trial_times=build_trial_times(record),
+        weights=build_weights(record),
         command=f"automl run {shlex.quote(record.spec.source)}",
     )
-
-
-def _rank(trial: TrialResult) -> tuple[float, int]:
-    objective = trial.objective
-    if objective is None or not math.isfinite(objective):
-        return float("inf"), trial.number
-    return -objective, trial.number
-
-
-def _drawn(ranked: tuple[TrialResult, ...], winners: set[int]) -> list[TrialResult]:
-    """Return the trials whose curves are drawn, winners among them, by their numbers."""
-    with_epochs = [trial for trial in ranked if trial.epochs]
-    with_epochs.sort(key=lambda trial: trial.number not in winners)
-    return sorted(with_epochs[:MAX_CURVES], key=lambda trial: trial.number)
 
 
 def _overall(targets: tuple[TargetView, ...]) -> Outcome:
@@ -194,22 +184,24 @@ def _headline(outcome: Outcome, targets: tuple[TargetView, ...]) -> str:
     )
 
 
-def _target(record: RunRecord, target: Target, chosen: TargetSelection | None) -> TargetView:
+def _target(
+    record: RunRecord, target: Target, chosen: TargetSelection | None, words: TaskWords
+) -> TargetView:
     candidates = build_candidates(record, target, chosen)
     winner = None if chosen is None else chosen.winner
-    scores = None if chosen is None else chosen.test_scores
     winners = [row.trial for row in candidates if row.state is CandidateState.WINNER]
     return TargetView(
         name=target.name,
         device=target.device,
-        outcome=outcome_of(chosen, record.spec.objective),
+        outcome=outcome_of(chosen, record.spec),
         answer=build_answer(record, target, chosen),
         percentile=percentile_of(target),
         limit_ms=budget_of(target),
         claims=() if chosen is None else chosen.claims,
+        rate=_rate(record, chosen, words),
         asked=_asked(record, target),
         measurement=None if chosen is None else chosen.measurement,
-        parity=_parity(chosen),
+        parity=_parity(chosen, words),
         artifact_sha256="" if winner is None else winner.sha256,
         bundle="" if winner is None else bundle_path(record, target),
         runners_up=() if chosen is None else chosen.runners_up,
@@ -219,12 +211,41 @@ def _target(record: RunRecord, target: Target, chosen: TargetSelection | None) -
             for state in CandidateState
             if (count := sum(row.state is state for row in candidates))
         ),
+        has_decoders=any(row.architecture.decoder is not None for row in candidates),
         schemes=build_schemes(record, target),
-        metrics=_metrics(chosen),
-        confusion=None if scores is None else build_confusion(scores, record.data.dataset.classes),
-        predictions=() if chosen is None else order_predictions(chosen.predictions),
+        depth=build_depth(record, target, chosen, words=words),
+        results=_results(record, chosen, words),
         winner_trial=winners[0] if winners else 0,
     )
+
+
+def _results(record: RunRecord, chosen: TargetSelection | None, words: TaskWords) -> Results:
+    task, classes = record.spec.task, record.data.dataset.classes
+    scores = None if chosen is None else chosen.test_scores
+    return Results(
+        confusion=None if scores is None else build_confusion(scores, classes, words=words),
+        metrics=build_metrics(chosen, task=task),
+        classes=build_classes(chosen, classes, _test_counts(record), task=task, words=words),
+        curves={} if scores is None else scores.curves,
+        samples=() if chosen is None else build_samples(chosen.predictions, words=words),
+    )
+
+
+def _test_counts(record: RunRecord) -> SplitCounts | None:
+    """Return what the test split holds of each class, when it speaks of the same classes."""
+    audit = record.data.audit
+    if audit.classes != record.data.dataset.classes:
+        return None
+    return next((counts for counts in audit.counts if counts.split is Split.TEST), None)
+
+
+def _rate(record: RunRecord, chosen: TargetSelection | None, words: TaskWords) -> AskedRate | None:
+    if chosen is None or words.rate is None:
+        return None
+    metric = words.rate.metric
+    if any(claim.requirement.startswith(metric) for claim in chosen.claims):
+        return None
+    return build_asked_rate(words.rate, record.spec, chosen.test_scores)
 
 
 def _asked(record: RunRecord, target: Target) -> tuple[str, ...]:
@@ -235,66 +256,13 @@ def _asked(record: RunRecord, target: Target) -> tuple[str, ...]:
     return (*budgets, *limits, *metrics)
 
 
-def _parity(chosen: TargetSelection | None) -> str:
+def _parity(chosen: TargetSelection | None, words: TaskWords) -> str:
     if chosen is None or chosen.winner is None:
         return ""
     parity = chosen.winner.parity
     same = round(parity.agreement * parity.images)
     return (
         f"The delivered file gives the same answer as the trained network on {same:,} of "
-        f"{plural(parity.images, 'validation image')}; the largest difference of a probability is "
-        f"{parity.max_difference:.2g}."
+        f"{plural(parity.images, 'validation image')}; the largest difference, as {words.parity}, "
+        f"is {parity.max_difference:.2g}."
     )
-
-
-def _metrics(chosen: TargetSelection | None) -> tuple[MetricRow, ...]:
-    if chosen is None or chosen.winner is None:
-        return ()
-    validation = chosen.winner.scores.values
-    test = {} if chosen.test_scores is None else chosen.test_scores.values
-    names = dict.fromkeys((*test, *validation))
-    return tuple(MetricRow(n, validation.get(n), test.get(n)) for n in names)[:MAX_METRICS]
-
-
-def _curve(trial: TrialResult) -> tuple[Curve, ...]:
-    return tuple(
-        Curve(
-            trial.number,
-            epoch.number,
-            _finite(epoch.train_loss),
-            _finite(epoch.val_loss),
-            _finite(epoch.val_score),
-        )
-        for epoch in trial.epochs
-    )
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _times(seconds: dict[str, float], whole: float) -> tuple[TimeRow, ...]:
-    known = sum(seconds.values())
-    rest = whole - known
-    if rest > 0.01 * whole:
-        seconds = seconds | {"everything else": rest}
-    total = max(whole, known) or 1.0
-    return tuple(TimeRow(stage, value, value / total) for stage, value in seconds.items())
-
-
-def _trial_times(record: RunRecord) -> tuple[TimeRow, ...]:
-    sums: dict[str, float] = {}
-    for trial in record.trials:
-        for stage, seconds in trial.seconds.items():
-            sums[stage] = sums.get(stage, 0.0) + seconds
-    return _times(sums, sum(sums.values()))
-
-
-def _weights(record: RunRecord) -> tuple[WeightsRow, ...]:
-    """Group backbones by where their weights came from: what a trial found counts, not the plan."""
-    loaded = {trial.architecture.backbone: trial.weights for trial in record.trials}
-    sources: dict[str, dict[str, None]] = {}
-    for planned in record.plan.architectures:
-        backbone = planned.architecture.backbone
-        sources.setdefault(loaded.get(backbone, planned.weights) or "", {})[backbone] = None
-    return tuple(WeightsRow(source, tuple(names)) for source, names in sorted(sources.items()))

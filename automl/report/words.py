@@ -12,9 +12,11 @@ from automl.spec.metrics import split_key
 from automl.units import format_latency, format_size
 
 __all__ = [
+    "format_count",
     "format_interval",
     "format_optional_latency",
     "format_optional_size",
+    "format_points",
     "format_score",
     "isolate",
     "join_words",
@@ -25,9 +27,24 @@ __all__ = [
 
 _LONGEST = 60
 _METRICS = {
+    "ap": "average precision",
+    "ap50": "average precision at 50 % overlap",
+    "aupro": "AUPRO",
     "auroc": "area under the ROC curve",
+    "boundary-f1": "outline match",
+    "dice": "Dice overlap",
     "f1": "F1 score",
     "f1-macro": "F1 score, averaged over the classes",
+    "image-auroc": "image AUROC",
+    "iou": "IoU",
+    "map": "mAP",
+    "map50": "mAP at 50 % overlap",
+    "map75": "mAP at 75 % overlap",
+    "mean-boundary-f1": "mean outline match",
+    "mean-dice": "mean Dice overlap",
+    "mean-iou": "mean IoU",
+    "pixel-auroc": "pixel AUROC",
+    "recall-at-precision": "recall at the precision asked",
     "precision-macro": "precision, averaged over the classes",
     "recall-macro": "recall, averaged over the classes",
 }
@@ -46,6 +63,22 @@ def format_score(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "–"
     return f"{value * 100:.1f} %" if 0 <= value <= 1 else f"{value:.3g}"
+
+
+def format_count(count: int) -> str:
+    """Return a count for people: ``1,204``, ``35,000``, ``1.23 million``, ``2.10 billion``."""
+    for size, name in ((10**9, "billion"), (10**6, "million")):
+        if count >= 0.9995 * size:
+            digits = 2 if count < 9.995 * size else 1
+            return f"{count / size:,.{digits}f} {name}"
+    return f"{count:,}"
+
+
+def format_points(difference: float) -> str:
+    """Return a difference of scores in [0, 1] as points: ``3.1 points``, ``0.04 points``."""
+    points = abs(difference) * 100
+    text = f"{points:.1f}" if points >= 0.1 or points == 0 else f"{points:.2f}"
+    return f"{text} {'point' if text == '1.0' else 'points'}"
 
 
 def format_optional_latency(latency_ms: float | None) -> str:

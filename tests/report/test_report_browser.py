@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 from chromium import Browser
 
-from automl.report import render_report, sample_paths
+from automl.report import render_report, wanted_pictures
 
 pytestmark = pytest.mark.browser
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 def write(folder: Path, runs: ModuleType, name: str, thumbnail: bytes) -> Path:
     record = runs.many_trials(300) if name == "many_trials" else getattr(runs, name)()
     page = folder / f"{name}.html"
-    images = dict.fromkeys(sample_paths(record), thumbnail)
+    images = {picture.key: thumbnail for picture in wanted_pictures(record)}
     page.write_text(render_report(record, images=images), "utf-8")
     return page
 

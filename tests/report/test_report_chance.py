@@ -29,7 +29,9 @@ from automl.report.view import build_view
 def test_guessing_is_told_from_knowing(
     confusion: tuple[tuple[int, ...], ...], objective: str, chance: str | None
 ) -> None:
-    said = describe_guessing(Scores({}, confusion, sum(map(sum, confusion))), objective)
+    said = describe_guessing(
+        Scores({}, confusion, sum(map(sum, confusion))), objective, task="classification"
+    )
     if chance is None:
         assert said == ""
         return

@@ -15,7 +15,7 @@ from types import ModuleType
 
 import pytest
 
-from automl.report.render import MAX_IMAGE_BYTES, render_report, sample_paths, script_json
+from automl.report.render import MAX_IMAGE_BYTES, render_report, script_json, wanted_pictures
 
 CASES = ("passing", "nothing_fits", "interrupted", "before_training", "two_targets", "hostile")
 
@@ -78,7 +78,7 @@ def test_policy_forbids_everything_but_the_page_s_own_scripts(runs: ModuleType) 
 
 def test_hostile_names_stay_text(runs: ModuleType, thumbnail: bytes) -> None:
     record = runs.hostile()
-    images = dict.fromkeys(sample_paths(record), thumbnail)
+    images = {picture.key: thumbnail for picture in wanted_pictures(record)}
     page = render_report(record, images=images)
     elements = parse(page)
     tags = [tag for tag, _ in elements.found]
@@ -106,8 +106,8 @@ def test_report_names_every_section(runs: ModuleType) -> None:
     elements = parse(render_report(runs.passing()))
     ids = {attributes["id"] for _, attributes in elements.found if attributes.get("id")}
     sections = {
-        "answer", "requirements", "pareto", "candidates", "schemes", "training", "data",
-        "confusion", "samples", "time", "settings", "terms",
+        "answer", "requirements", "pareto", "candidates", "schemes", "results", "samples",
+        "training", "data", "time", "settings", "terms",
     }  # fmt: skip
     assert sections <= ids
     links = [
@@ -152,20 +152,20 @@ def test_pictures_are_inlined_until_the_page_would_be_too_large(
     runs: ModuleType, thumbnail: bytes
 ) -> None:
     record = runs.passing()
-    paths = sample_paths(record)
-    assert paths[0] == "fail/sheet_01_1.jpg"
-    page = render_report(record, images=dict.fromkeys(paths, thumbnail))
-    assert page.count('<img src="data:image/jpeg;base64,') == len(paths)
+    keys = [picture.key for picture in wanted_pictures(record)]
+    assert keys[0] == "data:fail/sheet_01_1.jpg"
+    page = render_report(record, images=dict.fromkeys(keys, thumbnail))
+    assert page.count('<img src="data:image/jpeg;base64,') == len(keys)
     large = thumbnail.ljust(MAX_IMAGE_BYTES // 3, b"\0")
-    page = render_report(record, images=dict.fromkeys(paths, large))
+    page = render_report(record, images=dict.fromkeys(keys, large))
     assert page.count('<img src="data:image/jpeg;base64,') == 3
-    assert page.count("no picture") == len(paths) - 3
+    assert page.count("no picture") == len(keys) - 3
 
 
 @pytest.mark.parametrize(("trials", "most_bytes"), [(300, 2_000_000), (1000, 3_000_000)])
 def test_page_of_a_long_night_stays_small(runs: ModuleType, trials: int, most_bytes: int) -> None:
     record = runs.many_trials(trials)
-    images = dict.fromkeys(sample_paths(record), b"\x00" * 16000)
+    images = {picture.key: b"\x00" * 16000 for picture in wanted_pictures(record)}
     page = render_report(record, images=images)
     assert len(page.encode()) < most_bytes
     assert f"{trials:,} trials" in html.unescape(page)

@@ -8,9 +8,15 @@ from types import ModuleType
 
 from automl.records import Claim, Prediction, RunRecord, Scores, Selection
 from automl.report.answer import Outcome
-from automl.report.audit import MAX_MATRIX, build_audit, build_confusion, order_predictions
+from automl.report.audit import build_audit
 from automl.report.candidates import CandidateState
-from automl.report.view import MAX_CURVES, View, build_view
+from automl.report.results import MAX_MATRIX, build_confusion
+from automl.report.samples import order_predictions
+from automl.report.tasks import words_of
+from automl.report.training import MAX_CURVES
+from automl.report.view import View, build_view
+
+LABELS = words_of("classification")
 
 
 def paragraph(view: View, target: int = 0) -> str:
@@ -26,9 +32,10 @@ def test_answer_tells_what_fits_in_one_paragraph(runs: ModuleType) -> None:
         "pixels), with its numbers stored as int8-static. Of 100 images that it has never seen, "
         "about 98 are judged right (188 of 192 test images). With so many test images, the true "
         "number is very likely between 94.8 and 99.2 of 100. Its balanced accuracy on the test "
-        "images is 97.8 %. It answers within 4.75 ms for 95 of 100 runs, on 1 processor thread: "
-        "47 % of the 10.0 ms that you allow. The model file is 3.47 MB and lies in "
-        "runs/paper/bundle/local."
+        "images is 97.8 % (share of correct images in each class, averaged over the classes, so "
+        "that a rare class counts as much as a frequent one). It answers within 4.75 ms for 95 of "
+        "100 runs (47 % of the 10.0 ms that you allow), on 1 processor thread. The model file is "
+        "3.47 MB and lies in runs/paper/bundle/local."
     )
     figures = [(f.label, f.value, f.note) for f in view.targets[0].answer.figures]
     assert figures == [
@@ -202,13 +209,13 @@ def test_schemes_are_compared_with_float32(runs: ModuleType) -> None:
 
 
 def test_confusion_says_how_many_bad_parts_would_pass(runs: ModuleType) -> None:
-    confusion = build_view(runs.passing()).targets[0].confusion
+    confusion = build_view(runs.passing()).targets[0].results.confusion
     assert confusion is not None
     assert confusion.sentences == (
         "3 of 90 images of 'fail' were taken for 'pass'.",
         "1 of 102 images of 'pass' was taken for 'fail'.",
     )
-    assert (confusion.right, confusion.total) == (188, 192)
+    assert confusion.summary == "188 of 192 right"
 
 
 def test_confusion_of_many_classes_names_pairs_instead_of_a_matrix() -> None:
@@ -217,25 +224,25 @@ def test_confusion_of_many_classes_names_pairs_instead_of_a_matrix() -> None:
         tuple(8 if i == j else 2 if j == i + 1 else 0 for j in range(len(classes)))
         for i in range(len(classes))
     )
-    confusion = build_confusion(Scores({}, matrix, 210), classes)
+    confusion = build_confusion(Scores({}, matrix, 210), classes, words=LABELS)
     assert confusion is not None
     assert confusion.matrix == ()
     assert confusion.mistakes[0].count == 2
 
 
 def test_confusion_without_mistakes_or_without_a_matrix() -> None:
-    perfect = build_confusion(Scores({}, ((5, 0), (0, 7)), 12), ("a", "b"))
+    perfect = build_confusion(Scores({}, ((5, 0), (0, 7)), 12), ("a", "b"), words=LABELS)
     assert perfect is not None
     assert perfect.sentences == ("No test image was judged wrong.",)
-    assert build_confusion(Scores({}, (), 12), ("a", "b")) is None
+    assert build_confusion(Scores({}, (), 12), ("a", "b"), words=LABELS) is None
 
 
 def test_predictions_begin_with_what_went_wrong() -> None:
     given = (
         Prediction("sure", "a", "a", 0.9),
         Prediction("unsure", "a", "a", 0.5),
-        Prediction("wrong", "a", "b", 0.6),
-        Prediction("sure and wrong", "a", "b", 0.8),
+        Prediction("wrong", "a", "b", 0.6, 0.0),
+        Prediction("sure and wrong", "a", "b", 0.8, 0.0),
     )
     paths = [prediction.path for prediction in order_predictions(given)]
     assert paths == ["sure and wrong", "wrong", "unsure", "sure"]
@@ -244,20 +251,20 @@ def test_predictions_begin_with_what_went_wrong() -> None:
 def test_audit_puts_the_gravest_finding_first_and_counts_what_was_left_out(
     runs: ModuleType,
 ) -> None:
-    audit = build_audit(runs.data())
+    audit = build_audit(runs.data(), words=LABELS)
     assert [finding.severity for finding in audit.findings] == ["error", "warning", "info"]
     assert audit.summary == (
         "932 images in 2 classes could be used, of 934 files looked at; 2 files were left out. "
-        "They form 233 groups, each kept whole in one split."
+        "Each image has one class. They form 233 groups, each kept whole in one split."
     )
-    assert audit.rows[0].counts == (268, 90, 90)
-    assert audit.totals == (548, 192, 192)
+    assert audit.counts[0].rows[0].counts == (268, 90, 90)
+    assert audit.counts[0].totals == (548, 192, 192)
 
 
 def test_audit_lists_only_so_many_files(runs: ModuleType) -> None:
     data = runs.data()
     long = replace(data.audit.findings[0], paths=tuple(f"{i}.jpg" for i in range(1000)))
-    audit = build_audit(replace(data, audit=replace(data.audit, findings=(long,))))
+    audit = build_audit(replace(data, audit=replace(data.audit, findings=(long,))), words=LABELS)
     assert len(audit.findings[0].paths) == 200
     assert audit.findings[0].more == 800
 

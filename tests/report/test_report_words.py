@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from automl.report.glossary import TERMS, split_terms
+from automl.report.glossary import split_terms
+from automl.report.terms import TERMS
 from automl.report.words import (
     format_interval,
     format_score,
@@ -101,7 +102,7 @@ def test_names_in_sentences_cannot_turn_the_text_or_flood_it() -> None:
 
 def test_terms_are_marked_once_and_nothing_is_lost() -> None:
     text = "The p95 of int8-static; p99, latency[p95] and recall[fail] too, <b>int8</b>."
-    pieces = list(split_terms(text))
+    pieces = list(split_terms(text, "classification"))
     assert "".join(piece for piece, _ in pieces) == text
     marked = [piece for piece, term in pieces if term is not None]
     assert marked == ["p95", "int8-static", "latency", "recall"]

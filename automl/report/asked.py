@@ -1,0 +1,86 @@
+"""A rate that the spec names as an option of its task, set against what the test split shows.
+
+Such a rate is set on validation images (the threshold of an anomaly detector is) and held, or not,
+on others; with few test images that can often not be told, and then this says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from automl.records import Scores, Spec
+from automl.report.tasks import RateWords
+from automl.report.words import format_score, wilson_interval
+from automl.units import plural
+
+__all__ = ["AskedRate", "RateState", "build_asked_rate"]
+
+
+class RateState(StrEnum):
+    """Whether a rate was held."""
+
+    HELD = "held"
+    UNCLEAR = "too few images to tell"
+    """Above what was asked, yet so few images that it may be chance."""
+    EXCEEDED = "exceeded"
+
+
+@dataclass(frozen=True)
+class AskedRate:
+    """A row beside the claims, and the sentence that explains it."""
+
+    requirement: str
+    asked: str
+    got: str
+    how: str
+    state: RateState
+    sentence: str
+
+
+def build_asked_rate(rate: RateWords | None, spec: Spec, scores: Scores | None) -> AskedRate | None:
+    """Return the rate asked and the one held on the test split; ``None`` where none is asked."""
+    if rate is None or scores is None or rate.row >= len(scores.confusion):
+        return None
+    row = scores.confusion[rate.row]
+    total = sum(row)
+    if not total:
+        return None
+    limit = float(getattr(spec.options, rate.option))
+    wrong = total - row[rate.row]
+    low, high = wilson_interval(wrong, total)
+    state = _state(wrong / total, low, limit)
+    asked = f"at most {_percent(limit)}"
+    counted = f"{wrong:,} of {plural(total, rate.of)}"
+    verb = "was" if wrong == 1 else "were"
+    sentence = (
+        f"{counted} {verb} {rate.wrong} ({format_score(wrong / total)}; {asked} was asked). With so "
+        f"many images, the true rate is very likely between {format_score(low)} and "
+        f"{format_score(high)}."
+    )
+    if state is RateState.UNCLEAR:
+        sentence += f" {_needed(limit)}"
+    return AskedRate(
+        requirement=f"{rate.requirement} ({rate.option})",
+        asked=asked,
+        got=f"{format_score(wrong / total)} ({wrong:,} of {total:,})",
+        how=f"{plural(total, rate.of)}, by the delivered file; the threshold was set on validation "
+        "images",
+        state=state,
+        sentence=sentence,
+    )
+
+
+def _state(got: float, low: float, limit: float) -> RateState:
+    if got <= limit:
+        return RateState.HELD
+    return RateState.UNCLEAR if low <= limit else RateState.EXCEEDED
+
+
+def _needed(limit: float) -> str:
+    """Say how many images a rate can be judged with: the rule of three, 3 / limit (Hanley 1983)."""
+    return f"To judge a rate of {_percent(limit)}, at least {round(3 / limit):,} images are needed."
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:g} %"
