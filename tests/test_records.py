@@ -53,14 +53,16 @@ from automl.records import (
     SplitSpec,
     StageTime,
     TargetSelection,
+    TaskOptions,
     TrialStatus,
+    TruthRef,
     VerdictStatus,
     dump_record,
     load_record,
 )
 
 NET = architecture("net_a", depth=3)
-SAMPLE = Sample("fail/<b>ä&.jpg", 0, Split.TRAIN, "sheet", "0" * 64, 64, 48)
+SAMPLE = Sample("fail/<b>ä&.jpg", (0,), Split.TRAIN, "sheet", "0" * 64, 64, 48)
 DATASET = Dataset(
     "/data", ("fail", "pass"), (SAMPLE,), None, (64, 48), "f" * 64, CacheRef("/c", "k", 9)
 )
@@ -156,6 +158,8 @@ EVERY: tuple[object, ...] = (
     CHOSEN,
     Selection(()),
     StageTime("plan", 1.0),
+    TaskOptions(0.02, "tiles", 0.8),
+    TruthRef("/c/truth", "k"),
     RUN,
 )
 

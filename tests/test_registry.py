@@ -27,8 +27,8 @@ def test_every_entry_can_be_imported_and_knows_its_name(kind: str, name: str) ->
         ("scheme", "int8_static", "Unknown scheme 'int8_static'. Did you mean 'int8-static'?"),
         ("task", "clasification", "Unknown task 'clasification'. Did you mean 'classification'?"),
         ("device", "tpu", "Unknown device 'tpu'. Known: local."),
-        ("format", "parquet", "Unknown format 'parquet'. Known: csv, folder."),
-        ("format", "", "Unknown format ''. Known: csv, folder."),
+        ("format", "paquet", "Unknown format 'paquet'. Did you mean 'parquet'?"),
+        ("device", "", "Unknown device ''. Known: local."),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_closest(kind: str, name: str, message: str) -> None:

@@ -151,7 +151,9 @@ def _require_lines(task: str, classes: Sequence[str]) -> list[str]:
     ]
     if classes and METRICS[task].per_class:
         metric = next(iter(METRICS[task].per_class))
-        lines.append(f"#   {quoted(f'{metric}[{classes[-1]}]')}: '>= 0.9'")
+        # The first class of masks is the background.
+        named = classes[-1] if METRICS[task].truth == "mask" else classes[0]
+        lines.append(f"#   {quoted(f'{metric}[{named}]')}: '>= 0.9'")
     return lines
 
 

@@ -1,73 +1,217 @@
-"""Every registered task: a tiny network is built, trained one step, exported, and its answers scored."""
+"""Every registered task, on real images: learnt, exported, quantized by every scheme, delivered."""
 
 from __future__ import annotations
 
+import functools
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from record_makers import RECIPE
+from task_specs import small_spec
 
-from automl import registry
-from automl.export.deployed import Deployed
-from automl.export.evaluate import run_artifact
-from automl.export.metadata import metadata
+from automl import predictor, registry
+from automl.data import prepare
+from automl.data.frames import FrameStore
+from automl.export.deployed import Deployed, deploy
+from automl.export.evaluate import score_artifact
+from automl.export.graph import graph_hash
+from automl.export.metadata import artifact_metadata
 from automl.export.onnx import export_onnx
 from automl.export.parity import check_parity
-from automl.records import Architecture
+from automl.export.schemes.base import QuantizationContext
+from automl.export.untrained import vary_constants
+from automl.models.freezing import frozen_modules
+from automl.pipeline.judging import judged_images, present_classes
+from automl.predictor import Model
+from automl.records import Architecture, Dataset, Split
 from automl.spec.metrics import METRICS
-from automl.tasks import Task
+from automl.tasks import Task, open_task
+from automl.training.examples import Examples
 
-CLASSES = ("a", "b", "c")
-ARCHITECTURE = Architecture("test", "test_efficientnet", 2, 48)
+SIDE = 64
+ARCHITECTURES = {
+    "classification": Architecture("test", "test_efficientnet", 2, SIDE),
+    "segmentation": Architecture("test", "test_efficientnet", 3, SIDE, "unet", 8),
+    "detection": Architecture("test", "test_efficientnet", 2, SIDE, "fcos", 16),
+    "anomaly": Architecture("test", "test_efficientnet", 3, SIDE, "padim", 12),
+}
 
 
-@pytest.mark.parametrize("name", registry.names("task"))
-def test_task_goes_from_pixels_to_scores(name: str, tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class Learnt:
+    """A task with its data and a network that has learnt for one epoch, exported."""
+
+    task: Task
+    store: FrameStore
+    deployed: Deployed
+    plain: Path
+
+    @property
+    def dataset(self) -> Dataset:
+        return self.store.dataset
+
+    def frames(self, split: Split, most: int) -> list[np.ndarray]:
+        return [self.store.frame(i) for i in self.dataset.indices(split)[:most]]
+
+    def score(self, path: Path) -> float:
+        judged = judged_images(self.task, self.store, Split.VAL)
+        scores = score_artifact(path, self.task, judged, threads=1)
+        return scores.values[self.task.default_objective]
+
+
+@functools.cache
+def learn(name: str, folder: Path) -> Learnt:
     torch.manual_seed(0)
-    task: Task = registry.load("task", name)()
-    assert task.name == name
-    network = task.build(ARCHITECTURE, classes=len(CLASSES), weights=None)
-    labels = np.arange(12, dtype=np.int64) % len(CLASSES)
-    loss = task.loss(labels, classes=len(CLASSES), label_smoothing=0.1)
-    images = torch.randn(12, 3, 48, 48)
-    value = loss(network.module(images), torch.from_numpy(labels))
-    value.backward()
-    assert torch.isfinite(value)
-    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in network.module.parameters())
+    torch.set_num_threads(1)
+    spec = small_spec(name)
+    data = prepare(spec.data, truth=METRICS[name].truth, stored_side=2 * SIDE).dataset
+    task = open_task(name, classes=data.classes, options=spec.options)
+    store = FrameStore(data)
+    network = task.build(ARCHITECTURES[name], weights=None)
+    sets = {}
+    for split in (Split.TRAIN, Split.VAL):
+        indices, size = data.indices(split), (SIDE, SIDE)
+        sets[split] = Examples(
+            store.images(indices, size),
+            store.truths(indices, size),
+            size,
+            present_classes(data, split),
+        )
+    learner = registry.load("learner", task.learner)(
+        network,
+        task,
+        replace(RECIPE, epochs=1, batch_size=4, crop=None),
+        train=sets[Split.TRAIN],
+        val=sets[Split.VAL],
+        objective=task.default_objective,
+        frozen=frozen_modules(network.module),
+        device="cpu",
+        seed=0,
+    )
+    epoch = learner.run_epoch()
+    assert np.isfinite([epoch.train_loss, epoch.val_loss, epoch.val_score]).all()
+    assert learner.total_epochs == 1
+    deployed = deploy(network, task, frame_size=data.frame_size)
+    plain = folder / f"{name}.onnx"
+    metadata = artifact_metadata(network, task, spec_sha256="")
+    export_onnx(deployed, plain, frame_size=data.frame_size, metadata=metadata)
+    return Learnt(task, store, deployed, plain)
 
-    deployed = Deployed(
-        network.module,
-        image_size=ARCHITECTURE.image_size,
-        mean=network.mean,
-        std=network.std,
-        postprocess=task.postprocess(),
-    ).eval()
-    entries = metadata(
-        classes=CLASSES,
-        mean=network.mean,
-        std=network.std,
-        image_size=ARCHITECTURE.image_size,
-        task=name,
-        spec_sha256="",
-        architecture=ARCHITECTURE.key,
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("learnt")
+
+
+def context(learnt: Learnt, *, max_drop: float = 1.0) -> QuantizationContext:
+    return QuantizationContext(
+        calibration=learnt.frames(Split.TRAIN, 4),
+        score=learnt.score,
+        float_score=learnt.score(learnt.plain),
+        max_drop=max_drop,
+        instruction_sets=("avx512_vnni",),
+        deadline=lambda: False,
     )
-    export_onnx(deployed, tmp_path / "model.onnx", frame_size=None, metadata=entries)
-    frames = list(np.random.default_rng(0).integers(0, 256, (12, 60, 50, 3), dtype=np.uint8))
-    assert check_parity(deployed, tmp_path / "model.onnx", frames[:4]).max_difference < 1e-4
-    scores = task.score(
-        run_artifact(tmp_path / "model.onnx", frames, threads=1), labels, classes=CLASSES
-    )
-    assert scores.samples == 12
-    assert task.default_objective == METRICS[name].default
-    assert set(METRICS[name].overall) <= scores.values.keys()
-    for metric in METRICS[name].per_class:
-        assert {f"{metric}[{c}]" for c in CLASSES} <= scores.values.keys()
 
 
 @pytest.mark.parametrize("name", registry.names("task"))
-def test_perfect_answers_score_one(name: str) -> None:
-    task: Task = registry.load("task", name)()
-    labels = np.arange(12, dtype=np.int64) % len(CLASSES)
-    perfect = np.eye(len(CLASSES), dtype=np.float32)[labels]
-    assert task.score(perfect, labels, classes=CLASSES).values[task.default_objective] == 1.0
+def test_task_is_described_where_specs_look(name: str) -> None:
+    task = open_task(name, classes=("a", "b"))
+    assert task.name == name
+    assert task.default_objective == METRICS[name].default
+    assert task.truth == METRICS[name].truth
+    assert name in predictor.ANSWERS
+    assert task.learner in registry.names("learner")
+
+
+@pytest.mark.parametrize("name", registry.names("task"))
+def test_file_says_what_the_network_says(name: str, folder: Path) -> None:
+    learnt = learn(name, folder)
+    frames = learnt.frames(Split.VAL, 4)
+    parity = check_parity(learnt.deployed, learnt.plain, learnt.task, frames)
+    assert parity.max_difference <= learnt.task.parity_limit
+    assert parity.agreement == 1.0
+
+
+@pytest.mark.parametrize("name", registry.names("task"))
+def test_every_answer_can_be_told_drawn_and_judged(name: str, folder: Path) -> None:
+    learnt = learn(name, folder)
+    task, model = learnt.task, Model(learnt.plain)
+    scorer = task.scorer()
+    for one in judged_images(task, learnt.store, Split.TEST):
+        answer = model.predict(one.frame)
+        scorer.add(answer, one.truth)
+        assert 0.0 <= task.quality(answer, one.truth) <= 1.0
+        assert task.describe(answer)
+        assert task.describe(one.truth)
+        drawn = task.draw(one.frame, answer, one.truth)
+        assert drawn is None or (drawn.ndim == 3 and drawn.dtype == np.uint8)
+        assert all(0.0 <= value <= 1.0 for value in answer.summary().values())
+        json.dumps(answer.details())
+    scores = scorer.scores()
+    assert task.default_objective in scores.values
+    assert set(scores.values) <= set(_metric_keys(task))
+    assert all(0.0 <= value <= 1.0 for value in scores.values.values())
+
+
+def _metric_keys(task: Task) -> Iterator[str]:
+    known = METRICS[task.name]
+    yield from known.overall
+    yield from (f"{m}[{c}]" for m, c in product(known.per_class, task.classes))
+
+
+@pytest.mark.parametrize("name", registry.names("task"))
+def test_untrained_network_has_the_graph_of_the_trained_one(name: str, folder: Path) -> None:
+    learnt = learn(name, folder)
+    torch.manual_seed(7)
+    network = learnt.task.build(ARCHITECTURES[name], weights=None)
+    vary_constants(network.module)
+    fresh = folder / f"{name}-untrained.onnx"
+    size = learnt.dataset.frame_size
+    export_onnx(
+        deploy(network, learnt.task, frame_size=size),
+        fresh,
+        frame_size=size,
+        metadata=artifact_metadata(network, learnt.task, spec_sha256=""),
+    )
+    assert graph_hash(fresh) == graph_hash(learnt.plain)
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme"), list(product(registry.names("task"), registry.names("scheme")))
+)
+def test_every_scheme_gives_a_file_that_the_bundle_runs(
+    name: str, scheme: str, folder: Path, tmp_path: Path
+) -> None:
+    learnt = learn(name, folder)
+    output = tmp_path / "model.onnx"
+    registry.load("scheme", scheme)().apply(learnt.plain, output, context(learnt))
+    judged = list(judged_images(learnt.task, learnt.store, Split.VAL))
+    model = Model(output)
+    before = graph_hash(output)
+    learnt.task.settle(output, [model.predict(o.frame) for o in judged], [o.truth for o in judged])
+    assert graph_hash(output) == before
+    assert np.isfinite(learnt.score(output))
+
+    (tmp_path / "predict.py").write_text(Path(predictor.__file__).read_text(encoding="utf-8"))
+    sample = learnt.dataset.samples[learnt.dataset.indices(Split.TEST)[0]]
+    image = Path(learnt.dataset.root) / sample.path
+    ran = subprocess.run(
+        [sys.executable, "-I", "predict.py", str(image), "--format", "json", "--save", "pictures"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answer = Model(output).predict(image)
+    assert json.loads(ran.stdout) == [{"image": str(image)} | json.loads(json.dumps(answer.details()))]
+    saved = list((tmp_path / "pictures").iterdir())
+    assert len(saved) == (answer.picture() is not None)

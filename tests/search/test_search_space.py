@@ -145,7 +145,7 @@ schemes: [float32]
         load(tmp_path, text)
     found = [(p.line, p.column, f"{p.path}: {p.message}") for p in caught.value.problems]
     assert found == [
-        (3, 25, "tasks[1]: unknown task 'segment'. Known: classification."),
+        (3, 25, "tasks[1]: unknown task 'segment'. Did you mean 'segmentation'?"),
         (6, 5, "architectures[0].backbones: lists 'b' twice. Delete one."),
         (
             7,
