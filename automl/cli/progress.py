@@ -13,6 +13,7 @@ __all__ = ["PlainProgress", "TerminalProgress", "open_progress"]
 
 _STAGES = {
     "data": "Reading and checking the images",
+    "quality": "Looking at what the data allows",
     "plan": "Measuring untrained networks",
     "search": "Training what fits",
     "proof": "Measuring and testing the best",

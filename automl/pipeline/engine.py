@@ -25,10 +25,12 @@ from automl.pipeline.listener import Listener
 from automl.pipeline.observer import Observer, Silent
 from automl.pipeline.planning import make_plan, open_device, prepare_data, read_space
 from automl.pipeline.proof import Prover, proof_seconds
+from automl.pipeline.quality import find_quality, rule_notes
 from automl.pipeline.reporting import write_report
 from automl.pipeline.session import SessionFactory
 from automl.pipeline.workers import WorkerPool
 from automl.records import (
+    DataQuality,
     Plan,
     PreparedData,
     RunRecord,
@@ -70,7 +72,9 @@ def plan_only(spec: Spec, *, observer: Observer | None = None) -> Plan:
     data = prepare_data(spec, watching)
     device = open_device(spec)
     with WorkerPool(_worker_count(device), threads=1) as pool:
-        return make_plan(spec, data, device=device, pool=pool, observer=watching).plan
+        quality = find_quality(spec, data, pool=pool, observer=watching)
+        plan = make_plan(spec, data, device=device, pool=pool, observer=watching).plan
+    return replace(plan, notes=(*plan.notes, *rule_notes(quality, spec)))
 
 
 def run(spec: Spec, *, observer: Observer | None = None) -> RunRecord:
@@ -167,8 +171,10 @@ class _Run:
         spec, folder = self._spec, self._folder
         with self._stage("data"):
             data = self._data()
+        with self._stage("quality"):
+            quality = self._quality(data, pool)
         with self._stage("plan"):
-            plan = self._plan(data, device, pool)
+            plan = self._plan(data, device, pool, quality)
         pool.close()
         if plan.feasible():
             with self._stage("search"):
@@ -185,6 +191,7 @@ class _Run:
                 device=device,
                 pool=pool,
                 observer=self._observer,
+                doubtful=() if quality is None else quality.leakage.paths,
             )
             selection = prover.prove()
             for chosen in selection.targets:
@@ -212,7 +219,22 @@ class _Run:
             return data
         return known
 
-    def _plan(self, data: PreparedData, device: Device, pool: WorkerPool) -> Plan:
+    def _quality(self, data: PreparedData, pool: WorkerPool) -> DataQuality | None:
+        known = self._folder.read_quality()
+        if known is not None:
+            return known
+        found = find_quality(self._spec, data, pool=pool, observer=self._observer)
+        if found is not None:
+            self._folder.write_quality(found)
+        return found
+
+    def _plan(
+        self,
+        data: PreparedData,
+        device: Device,
+        pool: WorkerPool,
+        quality: DataQuality | None,
+    ) -> Plan:
         known = self._folder.read_plan()
         if known is not None:
             return known
@@ -225,6 +247,7 @@ class _Run:
             observer=self._observer,
             may_go_on=lambda: self._clock.elapsed_s < limit,
         ).plan
+        plan = replace(plan, notes=(*plan.notes, *rule_notes(quality, self._spec)))
         self._folder.write_plan(plan)
         for note in plan.notes:
             self._observer.note(note)

@@ -22,6 +22,7 @@ from typing import TypeVar
 
 from automl.errors import RunError
 from automl.records import (
+    DataQuality,
     Plan,
     PreparedData,
     Selection,
@@ -158,6 +159,14 @@ class RunFolder:
     def read_data(self) -> PreparedData | None:
         """Return the data, or ``None`` when that stage was not reached."""
         return _read_or_none(self.path / "data.json", PreparedData)
+
+    def write_quality(self, quality: DataQuality) -> None:
+        """Keep what the data itself allows."""
+        write_record(self.path / "quality.json", quality)
+
+    def read_quality(self) -> DataQuality | None:
+        """Return what was found of the data, or ``None``."""
+        return _read_or_none(self.path / "quality.json", DataQuality)
 
     def write_plan(self, plan: Plan) -> None:
         """Keep the plan."""

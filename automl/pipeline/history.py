@@ -7,6 +7,7 @@ from pathlib import Path
 
 from automl.errors import RunError
 from automl.pipeline.folder import RunFolder, RunState
+from automl.pipeline.quality import with_clean_score
 from automl.records import (
     Candidate,
     Plan,
@@ -75,6 +76,7 @@ def make_record(
         versions=state.versions,
         started_at=state.started_at,
         resumed=state.resumed,
+        quality=with_clean_score(folder.read_quality(), selection, spec.objective),
     )
 
 

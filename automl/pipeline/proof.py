@@ -173,6 +173,7 @@ class Prover:
             best_reached=None,
             binding=None,
             relaxation=None,
+            without_leaks=evaluation.without_doubtful,
         )
 
     def _choose(self, target: Target, able: Sequence[Contender]) -> _Outcome:

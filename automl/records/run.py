@@ -94,6 +94,8 @@ class TargetSelection:
     best_reached: str | None
     binding: str | None
     relaxation: str | None
+    without_leaks: Scores | None = None
+    """On the test images that have no copy among those learnt from; ``None`` when all have none."""
 
 
 @dataclass(frozen=True)
