@@ -45,10 +45,10 @@ class Curve:
 
     def points(self) -> tuple[tuple[float, float], ...]:
         """Return some points (recall, precision) of the curve, evenly spread."""
-        last = len(self.recall) - 1
-        chosen = np.unique(np.linspace(0, last, _CURVE_POINTS).round().astype(np.intp))
-        pairs = zip(self.recall[chosen].tolist(), self.precision[chosen].tolist(), strict=True)
-        return tuple(pairs) if last >= 0 else ()
+        count = len(self.recall)
+        chosen = np.unique(np.linspace(0, max(0, count - 1), _CURVE_POINTS).round().astype(np.intp))
+        kept = chosen[:count]  # none of none
+        return tuple(zip(self.recall[kept].tolist(), self.precision[kept].tolist(), strict=True))
 
 
 class BoxScorer:
