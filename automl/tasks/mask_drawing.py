@@ -6,33 +6,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from automl.data.colors import class_color
 from automl.data.truth import IGNORED
 from automl.tasks.mask_scores import outline
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["class_color", "draw_masks"]
+__all__ = ["draw_masks"]
 
 _WIDEST = 480
 """Pixels: enough to see on a page with several pictures a row."""
 _COVER = 0.4
 """Opacity of an answered area: what lies below stays visible."""
-_COLORS = (
-    (230, 159, 0),
-    (86, 180, 233),
-    (213, 94, 0),
-    (0, 158, 115),
-    (240, 228, 66),
-    (204, 121, 167),
-    (0, 114, 178),
-)
-"""Told apart with every kind of colour vision (Okabe & Ito 2008, "Color universal design")."""
-
-
-def class_color(index: int) -> tuple[int, int, int]:
-    """Return the colour (red, green, blue) of a class by its position; they repeat after seven."""
-    return _COLORS[index % len(_COLORS)]
 
 
 def draw_masks(
