@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from automl.records import DataSpec, PreparedData
+from automl.records import DataSpec, PreparedData, TruthKind
 
 __all__ = ["prepare"]
 
@@ -16,7 +16,7 @@ __all__ = ["prepare"]
 def prepare(
     spec: DataSpec,
     *,
-    task: str,
+    truth: TruthKind,
     stored_side: int,
     progress: Callable[[str], None] | None = None,
 ) -> PreparedData:
@@ -27,4 +27,4 @@ def prepare(
     """
     from automl.data import preparation
 
-    return preparation.prepare(spec, task=task, stored_side=stored_side, progress=progress)
+    return preparation.prepare(spec, truth=truth, stored_side=stored_side, progress=progress)

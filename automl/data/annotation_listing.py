@@ -36,7 +36,7 @@ from automl.units import plural
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["BACKGROUND", "finished"]
+__all__ = ["BACKGROUND", "finished", "unused_finding"]
 
 BACKGROUND = "background"
 """Class of the pixels that lie in no outline."""
@@ -82,7 +82,7 @@ def finished(
         root,
         chosen,
         tuple(samples),
-        (*findings, *notes.findings(classes=chosen), *_unused(unused, source)),
+        (*findings, *notes.findings(classes=chosen), *unused_finding(unused, source)),
         files_seen=files_seen,
         annotations=annotations,
     )
@@ -242,7 +242,8 @@ def _labels(columns: Columns, chosen: Sequence[str], notes: Notes) -> NDArray[np
     return table[number]
 
 
-def _unused(unused: Sequence[str], source: str) -> tuple[Finding, ...]:
+def unused_finding(unused: Sequence[str], source: str) -> tuple[Finding, ...]:
+    """Name the classes of which there is nothing, if there are any."""
     if not unused:
         return ()
     return (

@@ -14,24 +14,15 @@ from collections.abc import Iterator, Sequence
 from automl.data.examine import FileFacts
 from automl.data.findings import Severity, finding, listed
 from automl.data.formats import RawSample
-from automl.records import Finding, Sample, Split
+from automl.records import Finding, Sample
 from automl.units import plural
 
 __all__ = [
-    "class_findings",
     "file_findings",
     "note_findings",
     "size_findings",
     "unmatched_findings",
 ]
-
-_FEW_IMAGES = 20
-"""Below this, a class has too few images to learn from and to test on: one wrong answer in the four
-test images of such a class moves its recall by 25 points."""
-
-_IMBALANCE = 5.0
-"""Ratio of the largest to the smallest class from which plain accuracy misleads (0.83 for always
-answering the larger of two)."""
 
 _TINY_SIDE = 16
 """Pixels: networks reduce images 32-fold, so nothing is left of smaller ones."""
@@ -120,36 +111,6 @@ def note_findings(facts: Sequence[FileFacts]) -> Iterator[Finding]:
             yield finding(rule, severity, text, remedy=remedy, paths=paths)
 
 
-def class_findings(samples: Sequence[Sample], classes: Sequence[str]) -> Iterator[Finding]:
-    """Say which classes are small, missing from a split, unbalanced, or named alike."""
-    counts = Counter(sample.label for sample in samples)
-    for label, name in enumerate(classes):
-        if counts[label] < _FEW_IMAGES:
-            yield finding(
-                "small-class",
-                "warning",
-                f"The class '{name}' has only {plural(counts[label], 'image')}; below "
-                f"{_FEW_IMAGES} "
-                "a class is hard to learn and its test result is mostly chance.",
-                remedy=f"Add images of '{name}'.",
-                paths=[sample.path for sample in samples if sample.label == label],
-            )
-    yield from _missing_in_split(samples, classes)
-    largest = max(range(len(classes)), key=lambda label: counts[label])
-    smallest = min(range(len(classes)), key=lambda label: counts[label])
-    ratio = counts[largest] / max(1, counts[smallest])
-    if ratio >= _IMBALANCE:
-        yield finding(
-            "class-imbalance",
-            "warning",
-            f"The class '{classes[largest]}' has {ratio:.1f} times as many images as "
-            f"'{classes[smallest]}' ({counts[largest]:,} against {counts[smallest]:,}).",
-            remedy="Add images of the small class; judge by balanced accuracy, not by accuracy.",
-            count=len(classes),
-        )
-    yield from _named_alike(classes)
-
-
 def size_findings(samples: Sequence[Sample]) -> Iterator[Finding]:
     """Say which images are tiny, and whether sizes differ."""
     tiny = [one.path for one in samples if min(one.height, one.width) < _TINY_SIDE]
@@ -189,38 +150,6 @@ def unmatched_findings(unmatched: Sequence[str], pattern: str | None) -> Iterato
             remedy="Correct the expression, or rename these files.",
             paths=unmatched,
         )
-
-
-def _missing_in_split(samples: Sequence[Sample], classes: Sequence[str]) -> Iterator[Finding]:
-    present = {(sample.split, sample.label) for sample in samples}
-    for split in (Split.VAL, Split.TEST):
-        missing = [name for i, name in enumerate(classes) if (split, i) not in present]
-        if missing:
-            kind = "class" if len(missing) == 1 else "classes"
-            yield finding(
-                "class-missing-in-split",
-                "error",
-                f"The {split} split has no image of the {kind} {listed(missing)}, so nothing is "
-                "known "
-                f"of how well {'it is' if len(missing) == 1 else 'they are'} recognised there.",
-                remedy="Add images (or groups) of it; each class needs at least three groups.",
-                count=len(missing),
-            )
-
-
-def _named_alike(classes: Sequence[str]) -> Iterator[Finding]:
-    by_plain: dict[str, list[str]] = defaultdict(list)
-    for name in classes:
-        by_plain["".join(c for c in name.casefold() if c.isalnum()) or name].append(name)
-    for names in by_plain.values():
-        if len(names) > 1:
-            yield finding(
-                "similar-classes",
-                "warning",
-                f"The classes {listed(names)} differ only in case or punctuation.",
-                remedy="If they are the same class, give them one name.",
-                count=len(names),
-            )
 
 
 def _with_line(sample: RawSample) -> str:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from automl.data.findings import finding, listed
-from automl.records import Finding, Sample
+from automl.records import Finding, Sample, TruthKind
 from automl.units import plural
 
 __all__ = ["across_findings", "conflict_finding", "conflicting", "copy_findings"]
@@ -22,9 +22,18 @@ def conflicting(hashes: Sequence[str], labels: Sequence[str]) -> list[int]:
     return [position for position, digest in enumerate(hashes) if len(seen[digest]) > 1]
 
 
-def conflict_finding(paths: Sequence[str]) -> Iterator[Finding]:
-    """Name the files left out because the same image has different labels."""
-    if paths:
+def conflict_finding(paths: Sequence[str], *, kind: TruthKind = "label") -> Iterator[Finding]:
+    """Name the files left out because the same image has different truths."""
+    if paths and kind != "label":
+        yield finding(
+            "conflicting-annotations",
+            "error",
+            f"Left out: {plural(len(paths), 'file')} with the same content, annotated differently, "
+            f"since nobody can tell which is right: {listed(paths)}.",
+            remedy="Keep each image once, with its right annotation.",
+            paths=paths,
+        )
+    elif paths:
         yield finding(
             "conflicting-labels",
             "error",
@@ -43,7 +52,10 @@ def copy_findings(
     *,
     classes: Sequence[str],
 ) -> Iterator[Finding]:
-    """Name the images that are there more than once."""
+    """Name the images that are there more than once.
+
+    ``classes`` are given where each image has one: look-alikes of two classes are doubtful.
+    """
     if exact:
         paths = [samples[i].path for cluster in exact for i in cluster]
         extra = len(paths) - len(exact)
@@ -58,7 +70,8 @@ def copy_findings(
         )
     if near:
         paths = [samples[i].path for pair in near for i in pair]
-        mixed = [pair for pair in near if samples[pair[0]].label != samples[pair[1]].label]
+        pairs = near if classes else ()
+        mixed = [pair for pair in pairs if samples[pair[0]].label != samples[pair[1]].label]
         names = [f"{samples[a].path} ({classes[samples[a].label]})" for a, _ in mixed]
         doubt = f" In {len(mixed):,} of them the two have different classes: {listed(names)}."
         yield finding(

@@ -5,6 +5,7 @@ Opened in every process that trains, exports or measures, so opening costs a few
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -17,6 +18,9 @@ import numpy as np
 from automl.data.cache import open_entries
 from automl.data.examine import decode_quietly, resize
 from automl.data.flatfile import locked, replacing
+from automl.data.source import read_source
+from automl.data.truth import Truth, fit_truth
+from automl.data.truth_store import TruthStore
 from automl.errors import AutomlError, DataError
 from automl.predictor import ImageError
 from automl.records import Dataset, Sample
@@ -25,14 +29,13 @@ from automl.storage import sha256_bytes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FrameStore", "Squares"]
+__all__ = ["FittedTruths", "FrameStore", "Resized"]
 
 _RESIZED_LIMIT_BYTES = 4 * 10**9
-"""Squares of one size are kept on disk up to this much, or four times the frames if that is
-more."""
+"""Images of one size are kept on disk up to this much, or four times the frames if that is more."""
 
 _FREE_SHARE = 0.5
-"""At most this share of the free disk is taken for the squares of one size."""
+"""At most this share of the free disk is taken for the images of one size."""
 
 
 class FrameStore:
@@ -47,7 +50,7 @@ class FrameStore:
         self.dataset = dataset
         self._root = Path(dataset.root)
         self._folder: Path | None = None
-        self._squares: dict[int, NDArray[np.uint8] | None] = {}
+        self._resized: dict[tuple[int, int], NDArray[np.uint8] | None] = {}
         if dataset.cache is None:
             return
         folder = Path(dataset.cache.folder)
@@ -89,12 +92,11 @@ class FrameStore:
         """
         sample = self.dataset.samples[index]
         try:
-            content = (self._root / sample.path).read_bytes()
+            content = read_source(self._root, sample.path)
         except OSError as error:
             raise DataError(
                 f"'{sample.path}' in '{self._root}' was there when the data was audited and cannot "
-                "be "
-                f"read now ({error.strerror}). Put it back, or start a new run."
+                f"be read now ({error.strerror}). Put it back, or start a new run."
             ) from error
         if sha256_bytes(content) != sample.sha256:
             raise DataError(
@@ -103,30 +105,68 @@ class FrameStore:
             )
         return content
 
-    def resized(self, indices: Sequence[int], image_size: int) -> NDArray[np.uint8]:
-        """Return ``(n, S, S, 3)`` uint8: frames squashed to a square, bilinear and antialiased.
-
-        The squares of a size are made once and kept beside the cache, unless the disk has no room.
-        An image stored reduced is taken from the reduced frame while both its sides are at least S.
+    def truth(self, index: int) -> Truth:
+        """Return what is known of an image, in pixels of its frame.
 
         Raises:
-            DataError: when a file must be read and has changed or gone.
+            DataError: when the compiled annotations have gone from the cache.
         """
-        squares = self.squares(indices, image_size)
-        return squares.batch(np.arange(len(squares)))
+        return self._truths.truth(index)
 
-    def squares(self, indices: Sequence[int], image_size: int) -> Squares:
-        """Return what :meth:`resized` does, to be read a batch at a time.
+    def truths(self, indices: Sequence[int], size: tuple[int, int]) -> FittedTruths:
+        """Return what is known of some images squashed to (height, width), to be read one by one."""
+        return FittedTruths(self, np.asarray(indices, np.intp), size)
 
-        The file of squares is made now, if there is room for it, so that reading is quick.
+    def images(self, indices: Sequence[int], size: tuple[int, int]) -> Resized:
+        """Return some images squashed to (height, width), to be read a batch at a time.
+
+        The file of all images at that size is made now, if there is room for it, so that reading is
+        quick; frames that have the size already are read as they are. An image stored reduced is taken
+        from the reduced frame while that is at least as high and as wide.
 
         Raises:
             DataError: when a file must be read and has changed or gone.
         """
         positions = np.asarray(indices, np.intp)
-        kept = self._squares_of(image_size) if len(positions) else None
-        rows = None if kept is None else self._rows[positions]
-        return Squares(self, positions, image_size, kept=kept, rows=rows)
+        if not len(positions):
+            return Resized(self, positions, size, kept=None, rows=None)
+        places = self._places_of_frames(size)
+        if places is not None:
+            kept = self._frames.reshape(-1, *size, 3)
+            return Resized(self, positions, size, kept=kept, rows=places[self._rows[positions]])
+        made = self._resized_to(size)
+        rows = None if made is None else self._rows[positions]
+        return Resized(self, positions, size, kept=made, rows=rows)
+
+    def squares(self, indices: Sequence[int], image_size: int) -> Resized:
+        """Return some images squashed to squares of S pixels; see :meth:`images`."""
+        return self.images(indices, (image_size, image_size))
+
+    def resized(self, indices: Sequence[int], image_size: int) -> NDArray[np.uint8]:
+        """Return ``(n, S, S, 3)`` uint8: all of :meth:`squares` at once."""
+        squares = self.squares(indices, image_size)
+        return squares.batch(np.arange(len(squares)))
+
+    def image(self, index: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Return one frame squashed to (height, width), made now from the cached frame or the file.
+
+        Bilinear and antialiased, ``(h, w, 3)`` uint8.
+
+        Raises:
+            DataError: when the file must be read and has changed or gone.
+        """
+        stored = self._stored(index)
+        if stored is None or not self._is_enough(stored, index, size):
+            stored = self._decoded(index)
+        return resize(stored, size)
+
+    def _is_enough(self, stored: NDArray[np.uint8], index: int, size: tuple[int, int]) -> bool:
+        height, width = stored.shape[:2]
+        return (height, width) == self._size(index) or (height >= size[0] and width >= size[1])
+
+    @cached_property
+    def _truths(self) -> TruthStore:
+        return TruthStore(self.dataset)
 
     @cached_property
     def _rows(self) -> NDArray[np.intp]:
@@ -160,53 +200,48 @@ class FrameStore:
         except ImageError as error:
             raise DataError(f"'{self.dataset.samples[index].path}' {error}.") from error
 
-    def square(self, index: int, side: int) -> NDArray[np.uint8]:
-        """Return one frame as ``(S, S, 3)`` uint8, made now from the cached frame or the file.
-
-        Raises:
-            DataError: when the file must be read and has changed or gone.
-        """
-        stored = self._stored(index)
-        if stored is None or (
-            stored.shape[:2] != self._size(index) and min(stored.shape[:2]) < side
-        ):
-            stored = self._decoded(index)
-        return resize(stored, (side, side))
-
-    def _squares_of(self, side: int) -> NDArray[np.uint8] | None:
+    def _resized_to(self, size: tuple[int, int]) -> NDArray[np.uint8] | None:
         """Open, or make, the file of one size; ``None`` when there is no room or no cache."""
-        if side not in self._squares:
-            self._squares[side] = self._open_squares(side)
-        return self._squares[side]
+        if size not in self._resized:
+            self._resized[size] = self._open_resized(size)
+        return self._resized[size]
 
-    def _open_squares(self, side: int) -> NDArray[np.uint8] | None:
+    def _open_resized(self, size: tuple[int, int]) -> NDArray[np.uint8] | None:
         if self._folder is None:
             return None
-        file = self._folder / f"squares-{side}.u8"
-        shape = (len(self._entries), side, side, 3)
-        size = int(np.prod(shape))
+        shape = (len(self._entries), *size, 3)
+        name = f"images-{size[0]}x{size[1]}"
+        file, size_bytes = self._folder / f"{name}.u8", math.prod(shape)
         try:
-            if not _has_size(file, size):
-                if not self._has_room(size):
+            if not _has_size(file, size_bytes):
+                if not self._has_room(size_bytes):
                     return None
-                with locked(self._folder / f".squares-{side}.lock"):
-                    if not _has_size(file, size):
-                        self._write_squares(file, side)
+                with locked(self._folder / f".{name}.lock"):
+                    if not _has_size(file, size_bytes):
+                        self._write_resized(file, size)
             return _mapped(file, shape)
         except OSError:
             return None  # full or read-only disk: made at every use instead
 
-    def _write_squares(self, file: Path, side: int) -> None:
+    def _places_of_frames(self, size: tuple[int, int]) -> NDArray[np.intp] | None:
+        """Return the place of each entry's frame in the cache if all have a size, unreduced."""
+        if self._folder is None:
+            return None
+        entries = self._entries
+        is_size = (entries["height"] == size[0]) & (entries["width"] == size[1])
+        if not (is_size & ~entries["reduced"]).all():
+            return None
+        return np.asarray(entries["offset"] // (size[0] * size[1] * 3), np.intp)
+
+    def _write_resized(self, file: Path, size: tuple[int, int]) -> None:
         first = np.full(len(self._entries), -1, np.intp)
         first[self._rows] = np.arange(len(self._rows))
         with replacing(file) as stream:
             for row, index in enumerate(first.tolist()):
                 # A content left out of this data set (conflicting labels) may be used by another.
                 unused = index < 0
-                square = (
-                    resize(self._entry(row), (side, side)) if unused else self.square(index, side)
-                )
-                stream.write(np.ascontiguousarray(square).data)
+                image = resize(self._entry(row), size) if unused else self.image(index, size)
+                stream.write(np.ascontiguousarray(image).data)
 
     def _has_room(self, size_bytes: int) -> bool:
         limit = max(_RESIZED_LIMIT_BYTES, 4 * self._frames.size)
@@ -214,7 +249,7 @@ class FrameStore:
         return size_bytes <= min(limit, free * _FREE_SHARE)
 
 
-class Squares:
+class Resized:
     """Some images of a :class:`FrameStore` at one size, read a batch at a time.
 
     A set of any size can be trained on: memory is needed for one batch, not for the set.
@@ -224,23 +259,23 @@ class Squares:
         self,
         store: FrameStore,
         indices: NDArray[np.intp],
-        image_size: int,
+        size: tuple[int, int],
         *,
         kept: NDArray[np.uint8] | None,
         rows: NDArray[np.intp] | None,
     ) -> None:
-        """Read the samples ``indices`` of a store; made by :meth:`FrameStore.squares`.
+        """Read the samples ``indices`` of a store; made by :meth:`FrameStore.images`.
 
         Args:
             store: where the frames are.
             indices: ``(n,)`` samples of the store.
-            image_size: S.
-            kept: the squares on disk, ``(entries, S, S, 3)``; ``None``: made at every use.
+            size: (height, width).
+            kept: the images on disk, ``(entries, h, w, 3)``; ``None``: made at every use.
             rows: ``(n,)`` entry of ``kept`` for each sample.
         """
         self._store = store
         self._indices = indices
-        self._side = image_size
+        self._size = size
         self._kept = kept
         self._rows = rows
 
@@ -248,17 +283,41 @@ class Squares:
         return len(self._indices)
 
     def batch(self, positions: NDArray[np.intp]) -> NDArray[np.uint8]:
-        """Return a new array ``(n, S, S, 3)`` uint8 of the images at some positions of this set.
+        """Return a new array ``(n, h, w, 3)`` uint8 of the images at some positions of this set.
 
         Raises:
             DataError: when a file must be read and has changed or gone.
         """
         if self._kept is not None and self._rows is not None:
             return np.asarray(self._kept[self._rows[positions]])
-        pixels = np.empty((len(positions), self._side, self._side, 3), np.uint8)
+        pixels = np.empty((len(positions), *self._size, 3), np.uint8)
         for place, index in enumerate(self._indices[positions].tolist()):
-            pixels[place] = self._store.square(index, self._side)
+            pixels[place] = self._store.image(index, self._size)
         return pixels
+
+
+class FittedTruths:
+    """What is known of some images at one size, by position in this set."""
+
+    def __init__(self, store: FrameStore, indices: NDArray[np.intp], size: tuple[int, int]) -> None:
+        """Read the samples ``indices`` of a store; made by :meth:`FrameStore.truths`."""
+        self._store = store
+        self._indices = indices
+        self._size = size
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, position: int) -> Truth:
+        """Return one truth.
+
+        Raises:
+            IndexError: when there is no such position.
+            DataError: when the compiled annotations have gone from the cache.
+        """
+        index = int(self._indices[position])
+        sample = self._store.dataset.samples[index]
+        return fit_truth(self._store.truth(index), (sample.height, sample.width), self._size)
 
 
 def _mapped(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:

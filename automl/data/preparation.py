@@ -12,14 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from automl.data import audit, copies
+from automl.data import audit, audit_classes, copies
 from automl.data.duplicates import exact_clusters, near_pairs
 from automl.data.examine import FileFacts
-from automl.data.findings import finding, listed
-from automl.data.formats import Listing, RawSample, choose
-from automl.data.split import Item, divide, group_names, join_groups
+from automl.data.findings import finding
+from automl.data.formats import Listing, RawSample, ReadOptions, choose
+from automl.data.known import Known, known_of
+from automl.data.split import Item, divide, divide_defects, group_names, join_groups
+from automl.data.sufficiency import check_sufficient
 from automl.data.survey import Progress, Survey, survey
-from automl.errors import DataError
 from automl.records import (
     Audit,
     Dataset,
@@ -29,6 +30,7 @@ from automl.records import (
     Sample,
     Split,
     SplitCounts,
+    TruthKind,
 )
 from automl.units import plural
 
@@ -55,37 +57,40 @@ class _Divided:
 
 
 def prepare(
-    spec: DataSpec, *, task: str, stored_side: int, progress: Progress | None = None
+    spec: DataSpec, *, truth: TruthKind, stored_side: int, progress: Progress | None = None
 ) -> PreparedData:
     """Read, audit, divide and decode a data set. The user's files are only read.
 
     Args:
         spec: Where the data is and how to divide it.
-        task: Name of the task, which decides what formats can hold its labels.
+        truth: What must be known of each image, which decides what formats can hold it.
         stored_side: Longest side of a cached image in pixels; larger ones are reduced to it.
         progress: Told in a few words what is going on.
 
     Raises:
-        DataError: path missing or closed, no format fits, fewer than two classes, an empty split,
-            a class without training images, nothing readable.
+        DataError: path missing or closed, no format fits, too few classes, an empty split, a class
+            without training images, nothing readable, a cache for annotations that cannot be written.
     """
     started = time.monotonic()
     say = progress or _silent
     root = Path(spec.path)
-    chosen, reason = choose(root, spec.format, task=task)
+    chosen, reason = choose(root, spec.format, truth=truth)
     say(f"listing the images in '{root}'")
-    listing = chosen.read(root, classes=spec.classes)
+    listing = chosen.read(root, options=_options(spec, truth))
     looked = survey(listing, stored_side=stored_side, cache_bytes=spec.cache_bytes, progress=say)
+    known = known_of(listing, looked, kind=truth, keep_classes=bool(spec.classes), progress=say)
     say("looking for duplicates and dividing the images")
-    divided = _divide(listing, looked, spec)
-    _check(divided.samples, listing.classes)
-    dataset = _dataset(listing, looked, divided.samples)
+    divided = _divide(listing, looked, known, spec)
+    check_sufficient(divided.samples, known.classes, truth)
+    dataset = _dataset(listing, looked, known, divided.samples)
+    counts = _counts(dataset, known)
     findings = [
         *listing.findings,
         *looked.findings,
         *audit.file_findings(listing.samples, looked.facts),
+        *known.findings,
         *divided.findings,
-        *audit.class_findings(divided.samples, listing.classes),
+        *audit_classes.class_findings(dataset, counts),
         *audit.size_findings(divided.samples),
         *audit.note_findings(looked.facts),
     ]
@@ -93,10 +98,10 @@ def prepare(
         root=dataset.root,
         format=chosen.name,
         format_reason=reason,
-        classes=listing.classes,
+        classes=known.classes,
         files_seen=listing.files_seen,
         files_used=len(dataset.samples),
-        counts=_counts(dataset),
+        counts=counts,
         groups=len({sample.group for sample in dataset.samples}),
         findings=tuple(sorted(findings, key=lambda one: _SEVERITIES.index(one.severity))),
         seconds=time.monotonic() - started,
@@ -104,51 +109,60 @@ def prepare(
     return PreparedData(dataset, record)
 
 
-def _divide(listing: Listing, looked: Survey, spec: DataSpec) -> _Divided:
-    """Leave out what cannot be used, join copies, and give every image its split."""
-    kept, contradicting = _usable(listing, looked)
-    raw = [listing.samples[i] for i in kept]
-    facts = [looked.facts[i] for i in kept]
+def _options(spec: DataSpec, truth: TruthKind) -> ReadOptions:
+    return ReadOptions(
+        truth,
+        classes=spec.classes,
+        unannotated=spec.unannotated,
+        foreground=spec.foreground,
+        colors=spec.colors,
+    )
+
+
+def _divide(listing: Listing, looked: Survey, known: Known, spec: DataSpec) -> _Divided:
+    """Join copies, and give every image its split."""
+    raw = [listing.samples[i] for i in known.positions]
+    facts = [looked.facts[i] for i in known.positions]
     groups, unmatched = group_names([sample.path for sample in raw], spec.split.group)
-    found = _find_copies(facts, looked, kept)
+    found = _find_copies(facts, looked, known)
     units = _units(raw, groups, found)
-    labels = {name: label for label, name in enumerate(listing.classes)}
-    items = [Item(labels[one.label], unit, one.split) for one, unit in zip(raw, units, strict=True)]
-    splits = divide(items, spec.split)
+    items = [
+        Item(shown, unit, one.split)
+        for one, shown, unit in zip(raw, known.shown, units, strict=True)
+    ]
+    splits = (divide_defects if known.kind == "defect" else divide)(items, spec.split)
     samples = tuple(
-        Sample(one.path, item.label, split, group, one.sha256, one.height, one.width)
+        Sample(one.path, item.classes, split, group, one.sha256, one.height, one.width)
         for one, item, split, group in zip(facts, items, splits, groups, strict=True)
     )
     findings = (
-        *copies.conflict_finding([listing.samples[i].path for i in contradicting]),
-        *copies.copy_findings(samples, found.exact, found.near, classes=listing.classes),
+        *copies.conflict_finding(known.contradicting, kind=known.kind),
+        *copies.copy_findings(samples, found.exact, found.near, classes=_names(known)),
         *copies.across_findings(samples, found.exact, found.near),
         *audit.unmatched_findings(unmatched, spec.split.group),
         *_own_split_finding(raw),
+        *audit_classes.defects_moved(samples, raw),
     )
     return _Divided(samples, findings)
 
 
-def _usable(listing: Listing, looked: Survey) -> tuple[list[int], list[int]]:
-    """Return the positions to keep, and those left out because their labels contradict."""
-    readable = [i for i, one in enumerate(looked.facts) if one.is_usable]
-    if not readable:
-        raise DataError(_nothing_readable(listing, looked))
-    contradicting = [
-        readable[position]
-        for position in copies.conflicting(
-            [looked.facts[i].sha256 for i in readable], [listing.samples[i].label for i in readable]
-        )
-    ]
-    left_out = set(contradicting)
-    return [i for i in readable if i not in left_out], contradicting
+def _names(known: Known) -> tuple[str, ...]:
+    """Return the classes that look-alikes are compared by; empty where an image has no single one."""
+    return known.classes if known.kind == "label" else ()
 
 
-def _find_copies(facts: Sequence[FileFacts], looked: Survey, kept: Sequence[int]) -> _Copies:
+def _find_copies(facts: Sequence[FileFacts], looked: Survey, known: Known) -> _Copies:
+    """Find images that are there more than once.
+
+    Look-alikes are not looked for where good images are told from such with a defect: parts before a
+    fixed camera all look alike, and a defect is small.
+    """
     exact = exact_clusters([one.sha256 for one in facts])
+    if known.kind == "defect":
+        return _Copies(exact, [])
     repeated = {position for cluster in exact for position in cluster[1:]}
-    single = [position for position in range(len(kept)) if position not in repeated]
-    rows = np.array([kept[position] for position in single], np.intp)
+    single = [position for position in range(len(facts)) if position not in repeated]
+    rows = np.array([known.positions[position] for position in single], np.intp)
     near = near_pairs(looked.thumbnails, rows)
     return _Copies(exact, [(single[first], single[second]) for first, second in near])
 
@@ -182,75 +196,53 @@ def _own_split_finding(raw: Sequence[RawSample]) -> Iterator[Finding]:
     )
 
 
-def _check(samples: Sequence[Sample], classes: Sequence[str]) -> None:
-    """Refuse data that nothing can be learnt from or tested on.
-
-    Raises:
-        DataError: see :func:`prepare`.
-    """
-    if len(classes) < 2:
-        raise DataError(
-            f"A classifier needs at least two classes; only {listed(classes)} was found. Put the "
-            "images "
-            "of each class into a folder of its own (data/pass/1.jpg, data/fail/2.jpg)."
-        )
-    counts = Counter((sample.split, sample.label) for sample in samples)
-    for label, name in enumerate(classes):
-        total = sum(counts[split, label] for split in Split)
-        if not total:
-            raise DataError(
-                f"No image of the class '{name}' can be used: every one is damaged, or stands "
-                "under "
-                "another class too. Replace them, or leave the class out of data.classes."
-            )
-        if not counts[Split.TRAIN, label]:
-            raise DataError(
-                f"The class '{name}' has {plural(total, 'image')}, but none to learn from in the "
-                "train "
-                "split. Add images of it to the data's train split."
-            )
-    for split in Split:
-        if not any(counts[split, label] for label in range(len(classes))):
-            raise DataError(
-                f"The {split} split is empty ({plural(len(samples), 'image')} in all). Add images "
-                "or "
-                f"groups (at least three a class), or raise data.split.{split}."
-            )
-
-
-def _dataset(listing: Listing, looked: Survey, samples: tuple[Sample, ...]) -> Dataset:
+def _dataset(
+    listing: Listing, looked: Survey, known: Known, samples: tuple[Sample, ...]
+) -> Dataset:
     heights = [sample.height for sample in samples]
     widths = [sample.width for sample in samples]
     typical = (round(statistics.median(heights)), round(statistics.median(widths)))
     is_uniform = len(set(zip(heights, widths, strict=True))) == 1
     return Dataset(
         root=str(listing.root.absolute()),
-        classes=listing.classes,
+        classes=known.classes,
         samples=samples,
         frame_size=typical if is_uniform else None,
         typical_frame=typical,
-        fingerprint=_fingerprint(samples, listing.classes),
+        fingerprint=_fingerprint(samples, known),
         cache=looked.cache,
+        truth_kind=known.kind,
+        truth=known.truth,
     )
 
 
-def _fingerprint(samples: Sequence[Sample], classes: Sequence[str]) -> str:
+def _fingerprint(samples: Sequence[Sample], known: Known) -> str:
+    """Return the SHA-256 over contents, truths and splits, in an order that names do not change."""
     digest = hashlib.sha256()
-    for line in sorted(f"{one.sha256} {one.split} {classes[one.label]}\n" for one in samples):
+    if known.kind != "label":  # labels are in the lines by name
+        digest.update("\n".join((known.kind, *known.classes, "")).encode())
+    lines = (
+        f"{one.sha256} {one.split} {truth}\n"
+        for one, truth in zip(samples, known.digests, strict=True)
+    )
+    for line in sorted(lines):
         digest.update(line.encode())
     return digest.hexdigest()
 
 
-def _counts(dataset: Dataset) -> tuple[SplitCounts, ...]:
-    counts = Counter((sample.split, sample.label) for sample in dataset.samples)
+def _counts(dataset: Dataset, known: Known) -> tuple[SplitCounts, ...]:
+    images: Counter[tuple[Split, int]] = Counter()
+    for sample in dataset.samples:
+        images.update((sample.split, label) for label in sample.classes)
     labels = range(len(dataset.classes))
-    return tuple(SplitCounts(split, tuple(counts[split, i] for i in labels)) for split in Split)
-
-
-def _nothing_readable(listing: Listing, looked: Survey) -> str:
-    found = audit.file_findings(listing.samples, looked.facts)
-    reasons = " ".join(one.message for one in found)
-    return f"None of the images in '{listing.root}' can be read. {reasons}".rstrip()
+    return tuple(
+        SplitCounts(
+            split,
+            tuple(images[split, i] for i in labels),
+            known.totals(dataset.indices(split)) if known.kind in ("boxes", "mask") else (),
+        )
+        for split in Split
+    )
 
 
 def _silent(_: str) -> None:

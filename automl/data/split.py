@@ -18,7 +18,7 @@ from itertools import groupby
 from automl.errors import DataError
 from automl.records import Split, SplitSpec
 
-__all__ = ["Item", "divide", "group_names", "join_groups"]
+__all__ = ["Item", "divide", "divide_defects", "group_names", "join_groups"]
 
 _JOINED_SHARE = 0.05
 _JOINED_LEAST = 10
@@ -28,14 +28,17 @@ split."""
 
 
 _Content = tuple[tuple[int, int], ...]
-"""Label and number of images of it, for each class in a unit."""
+"""Class and number of images that show it, for each class in a unit."""
+
+_NOTHING = (-1,)
+"""Images that show no class are dealt out evenly as if that were one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
     """One image to place. ``unit`` must not be divided; ``own`` is the split the data gives it."""
 
-    label: int
+    classes: tuple[int, ...]
     unit: str
     own: Split | None
 
@@ -121,6 +124,40 @@ def divide(items: Sequence[Item], spec: SplitSpec) -> list[Split]:
     return result
 
 
+def divide_defects(items: Sequence[Item], spec: SplitSpec) -> list[Split]:
+    """Return the split of each item where class 0 is good and only good images may be learnt from.
+
+    What is good is divided as by :func:`divide`. Images with a defect are kept in the split that the
+    data gives them, except that those in its training images go to the test; without own splits they
+    are divided between val and test, and so is what shares a unit with them.
+
+    Raises:
+        DataError: as :func:`divide`.
+    """
+    has_own = any(item.own is not None for item in items)
+    defective = {item.unit for item in items if 1 in item.classes}
+    late = [
+        i
+        for i, item in enumerate(items)
+        if (1 in item.classes if has_own else item.unit in defective)
+    ]
+    result: list[Split] = [Split.TEST] * len(items)
+    if has_own:
+        for i in late:
+            own = items[i].own
+            result[i] = own if own in (Split.VAL, Split.TEST) else Split.TEST
+    elif late:
+        total = spec.val + spec.test
+        shares = {Split.VAL: spec.val / total, Split.TEST: spec.test / total}
+        for i, split in zip(late, _draw([items[i] for i in late], shares, spec.seed), strict=True):
+            result[i] = split
+    chosen = frozenset(late)
+    rest = [i for i in range(len(items)) if i not in chosen]
+    for i, split in zip(rest, divide([items[i] for i in rest], spec), strict=True):
+        result[i] = split
+    return result
+
+
 def _shares(own: set[Split], spec: SplitSpec) -> dict[Split, float]:
     """Return the share of the training images that each split takes."""
     asked = {Split.VAL: spec.val, Split.TEST: spec.test}
@@ -134,7 +171,7 @@ def _draw(pool: Sequence[Item], shares: Mapping[Split, float], seed: int) -> lis
         return [Split.TRAIN] * len(pool)
     units = _contents(pool)
     order = sorted(units, key=lambda unit: (-_size(units[unit]), _rank(unit, seed)))
-    deal = _Deal(shares, Counter(item.label for item in pool))
+    deal = _Deal(shares, _totals(pool))
     for unit in order:
         deal.place(unit, units[unit])
     deal.fill_gaps(units, order)
@@ -147,9 +184,14 @@ def _contents(pool: Sequence[Item]) -> dict[str, _Content]:
     units: dict[str, _Content] = {}
     ordered = sorted(pool, key=lambda item: item.unit)
     for unit, items in groupby(ordered, key=lambda item: item.unit):
-        content = tuple(sorted(Counter(item.label for item in items).items()))
+        content = tuple(sorted(_totals(items).items()))
         units[unit] = shared.setdefault(content, content)
     return units
+
+
+def _totals(items: Iterable[Item]) -> Counter[int]:
+    """Return how many images show each class."""
+    return Counter(label for item in items for label in item.classes or _NOTHING)
 
 
 def _size(content: _Content) -> int:

@@ -53,6 +53,6 @@ def prepared() -> Callable[..., PreparedData]:
     ) -> PreparedData:
         split = SplitSpec(val=0.15, test=0.2, group=group, seed=seed)
         spec = DataSpec(str(path), form, tuple(classes), split, cache_bytes)
-        return prepare(spec, task="classification", stored_side=stored_side)
+        return prepare(spec, truth="label", stored_side=stored_side)
 
     return run

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from automl.data.formats import detect
+from automl.data.formats import ReadOptions, detect
 from automl.data.formats.csv import CsvFormat
 from automl.data.formats.folder import FolderFormat
 from automl.errors import DataError
 from automl.records import PreparedData, Split
 
 Draw = Callable[..., Image.Image]
-TASK = "classification"
+LABELS = ReadOptions("label")
 
 
 @pytest.fixture
@@ -35,25 +35,25 @@ def _put(draw: Draw, root: Path, *paths: str) -> None:
 
 
 def test_one_folder_per_class_is_recognised_with_the_reason(two_classes: Path) -> None:
-    found = detect(two_classes, task=TASK)
+    found = detect(two_classes, truth="label")
     assert (found.name, found.classes, found.images) == ("folder", ("fail", "pass"), 60)
     assert found.reason == "the folders 'fail', 'pass' hold images: one folder per class"
 
 
 def test_number_classes_are_ordered_by_value(tmp_path: Path, draw: Draw) -> None:
     _put(draw, tmp_path, "10/a.png", "9/b.png", "1/c.png")
-    assert detect(tmp_path, task=TASK).classes == ("1", "9", "10")
+    assert detect(tmp_path, truth="label").classes == ("1", "9", "10")
 
 
 def test_split_folders_above_the_classes_are_the_data_s_own_split(
     tmp_path: Path, draw: Draw
 ) -> None:
     _put(draw, tmp_path, "Train/a/1.png", "Train/b/2.png", "valid/a/3.PNG", "test/b/x/4.png")
-    found = detect(tmp_path, task=TASK)
+    found = detect(tmp_path, truth="label")
     assert found.reason == (
         "the folders 'Train', 'test', 'valid' hold one folder per class: the data's own split"
     )
-    listing = FolderFormat().read(tmp_path, classes=())
+    listing = FolderFormat().read(tmp_path, options=LABELS)
     assert [(one.path, one.label, one.split) for one in listing.samples] == [
         ("Train/a/1.png", "a", Split.TRAIN),
         ("Train/b/2.png", "b", Split.TRAIN),
@@ -64,7 +64,7 @@ def test_split_folders_above_the_classes_are_the_data_s_own_split(
 
 def test_a_class_called_train_beside_others_is_a_class(tmp_path: Path, draw: Draw) -> None:
     _put(draw, tmp_path, "train/side/1.png", "bus/2.png", "car/3.png")
-    assert FolderFormat().read(tmp_path, classes=()).classes == ("bus", "car", "train")
+    assert FolderFormat().read(tmp_path, options=LABELS).classes == ("bus", "car", "train")
 
 
 def test_hidden_files_and_documents_are_passed_over_and_other_files_counted(
@@ -75,7 +75,7 @@ def test_hidden_files_and_documents_are_passed_over_and_other_files_counted(
     (two_classes / "pass" / "notes.txt").write_bytes(b"x")
     draw(1).save(two_classes / "stray.png")
     (two_classes / "later").mkdir()
-    listing = FolderFormat().read(two_classes, classes=())
+    listing = FolderFormat().read(two_classes, options=LABELS)
     assert {one.rule: one.paths for one in listing.findings} == {
         "ignored-file": ("pass/notes.txt",),
         "unlabelled-image": ("stray.png",),
@@ -90,14 +90,14 @@ def test_loops_of_links_end_and_linked_folders_are_read(tmp_path: Path, draw: Dr
     _put(draw, elsewhere, "2.png")
     (root / "b").symlink_to(elsewhere)
     (root / "a" / "up").symlink_to(root)
-    paths = [one.path for one in FolderFormat().read(root, classes=()).samples]
+    paths = [one.path for one in FolderFormat().read(root, options=LABELS).samples]
     assert paths == ["a/1.png", "b/2.png"]
 
 
 def test_a_name_that_is_no_text_is_left_out_and_named(two_classes: Path) -> None:
     source = two_classes / "pass" / "s00_00.png"
     os.link(source, os.fsencode(two_classes) + b"/pass/caf\xe9.png")
-    listing = FolderFormat().read(two_classes, classes=())
+    listing = FolderFormat().read(two_classes, options=LABELS)
     assert [(one.rule, one.paths) for one in listing.findings] == [
         ("undecodable-name", ("pass/caf\\xe9.png",))
     ]
@@ -109,14 +109,14 @@ def test_classes_of_the_spec_choose_order_and_leave_others_out(two_classes: Path
     os.link(two_classes / "fail" / "s00_00.png", two_classes / "x.png")
     (two_classes / "pass").mkdir()
     (two_classes / "x.png").rename(two_classes / "pass" / "x.png")
-    listing = FolderFormat().read(two_classes, classes=("pass", "fail"))
+    listing = FolderFormat().read(two_classes, options=ReadOptions("label", classes=("pass", "fail")))
     assert listing.classes == ("pass", "fail")
     assert listing.findings[0].message == (
         "Left out: the folder 'pas' with 30 images, which is not among the spec's data.classes. "
         "Did you mean 'pass'?"
     )
     with pytest.raises(DataError, match=r"no image of that class. Did you mean 'pass'\?$"):
-        FolderFormat().read(two_classes, classes=("pass", "passs"))
+        FolderFormat().read(two_classes, options=ReadOptions("label", classes=("pass", "passs")))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_classes_of_the_spec_choose_order_and_leave_others_out(two_classes: Path
 def test_csv_is_read_however_it_is_written(photos: Path, text: str) -> None:
     (photos / "labels.csv").write_text(text, encoding="utf-8")
     for root in (photos, photos / "labels.csv"):
-        listing = CsvFormat().read(root, classes=())
+        listing = CsvFormat().read(root, options=LABELS)
         assert [(one.path, one.label, one.split) for one in listing.samples] == [
             ("img/0.png", "a", Split.TRAIN),
             ("img/1.png", "b", Split.VAL),
@@ -146,7 +146,7 @@ def test_csv_is_read_however_it_is_written(photos: Path, text: str) -> None:
 def test_auto_prefers_a_list_whose_images_exist_and_says_so(photos: Path) -> None:
     (photos / "labels.csv").write_text("img/0.png,a\nimg/1.png,b\n")
     (photos / "other.csv").write_text("x,y\n")
-    found = detect(photos, task=TASK)
+    found = detect(photos, truth="label")
     assert (found.name, found.images) == ("csv", 2)
     assert found.reason == (
         "'labels.csv' lists images with their labels "
@@ -156,7 +156,7 @@ def test_auto_prefers_a_list_whose_images_exist_and_says_so(photos: Path) -> Non
 
 def test_auto_takes_no_notice_of_a_csv_that_lists_no_images(two_classes: Path) -> None:
     (two_classes / "results.csv").write_text("run,score\n1,0.9\n2,0.8\n")
-    assert detect(two_classes, task=TASK).name == "folder"
+    assert detect(two_classes, truth="label").name == "folder"
 
 
 @pytest.mark.parametrize(
@@ -199,14 +199,14 @@ def test_a_bad_row_is_named_with_file_and_line(
 ) -> None:
     rows = [f"img/{i}.png,{'ab'[i // 2]},train" for i in range(4)]
     (photos / "L").with_suffix(".csv").write_text("\n".join(["path,label,split", *rows, row]))
-    findings = CsvFormat().read(photos, classes=()).findings
+    findings = CsvFormat().read(photos, options=LABELS).findings
     assert [one.rule for one in findings] == [rule]
     assert findings[0].message.partition(": ")[2] == message.replace("(L,", "(L.csv,")
 
 
 def test_a_label_that_the_spec_does_not_list_is_named(photos: Path) -> None:
     (photos / "labels.csv").write_text("img/0.png,pass\nimg/1.png,fail\nimg/2.png,pas\n")
-    found = CsvFormat().read(photos, classes=("pass", "fail")).findings[0]
+    found = CsvFormat().read(photos, options=ReadOptions("label", classes=("pass", "fail"))).findings[0]
     assert (found.rule, found.paths) == ("unknown-label", ("img/2.png",))
     assert found.message == (
         "Left out: 1 row with a label that is not among the spec's data.classes: 'pas' "
@@ -229,13 +229,13 @@ def test_a_list_that_cannot_be_read_is_refused(photos: Path, content: bytes, mes
     file = photos / "labels.csv"
     file.write_bytes(content)
     with pytest.raises(DataError) as caught:
-        CsvFormat().read(photos, classes=())
+        CsvFormat().read(photos, options=LABELS)
     assert str(caught.value).startswith(message.format(file=file))
 
 
 def test_an_archive_or_image_as_data_path_is_refused_with_advice(photos: Path) -> None:
     with pytest.raises(DataError, match=r"is a file, and no list of images. Name a folder"):
-        detect(photos / "img" / "0.png", task=TASK)
+        detect(photos / "img" / "0.png", truth="label")
 
 
 def test_a_list_prepares_like_a_folder(

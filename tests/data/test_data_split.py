@@ -20,7 +20,7 @@ Draw = Callable[..., Image.Image]
 
 def _items(per_class: list[int], group_size: int = 1) -> list[Item]:
     return [
-        Item(label, f"{label}-{i // group_size}", None)
+        Item((label,), f"{label}-{i // group_size}", None)
         for label, number in enumerate(per_class)
         for i in range(number)
     ]
@@ -30,7 +30,7 @@ def _items(per_class: list[int], group_size: int = 1) -> list[Item]:
 def test_single_images_are_divided_exactly(per_class: list[int]) -> None:
     items = _items(per_class)
     counts = Counter(
-        (item.label, split) for item, split in zip(items, divide(items, SPEC), strict=True)
+        (item.classes[0], split) for item, split in zip(items, divide(items, SPEC), strict=True)
     )
     for label, number in enumerate(per_class):
         assert counts[label, Split.VAL] == pytest.approx(number * 0.15, abs=1)
@@ -40,7 +40,7 @@ def test_single_images_are_divided_exactly(per_class: list[int]) -> None:
 def test_groups_stay_whole_and_classes_balanced() -> None:
     dice = random.Random(0)
     items = [
-        Item(dice.randrange(3), f"g{group}", None)
+        Item((dice.randrange(3),), f"g{group}", None)
         for group in range(80)
         for _ in range(dice.randrange(1, 12))
     ]
@@ -50,7 +50,7 @@ def test_groups_stay_whole_and_classes_balanced() -> None:
         by_unit.setdefault(item.unit, set()).add(split)
     assert all(len(found) == 1 for found in by_unit.values())
     for label in range(3):
-        of_class = [s for i, s in zip(items, splits, strict=True) if i.label == label]
+        of_class = [s for i, s in zip(items, splits, strict=True) if label in i.classes]
         assert of_class.count(Split.TEST) / len(of_class) == pytest.approx(0.2, abs=0.05)
         assert of_class.count(Split.VAL) / len(of_class) == pytest.approx(0.15, abs=0.05)
 
@@ -67,7 +67,7 @@ def test_the_order_of_files_does_not_matter_and_the_seed_does() -> None:
 def test_every_split_gets_each_class_that_has_three_groups() -> None:
     items = _items([200, 3])
     splits = divide(items, SplitSpec(val=0.05, test=0.05, group=None, seed=0))
-    small = [split for item, split in zip(items, splits, strict=True) if item.label == 1]
+    small = [split for item, split in zip(items, splits, strict=True) if item.classes[0] == 1]
     assert set(small) == set(Split)
 
 
@@ -85,7 +85,7 @@ def test_own_splits_are_kept_and_what_lacks_comes_from_train(
     own: dict[Split | None, int], expected: tuple[int, int, int]
 ) -> None:
     kinds = [split for split, number in own.items() for _ in range(number)]
-    items = [Item(0, str(i), split) for i, split in enumerate(kinds)]
+    items = [Item((0,), str(i), split) for i, split in enumerate(kinds)]
     result = divide(items, SPEC)
     assert tuple(result.count(split) for split in Split) == expected
     for item, split in zip(items, result, strict=True):
@@ -94,7 +94,7 @@ def test_own_splits_are_kept_and_what_lacks_comes_from_train(
 
 def test_own_splits_without_training_images_are_refused() -> None:
     with pytest.raises(DataError, match="only test and val; nothing is left to learn from"):
-        divide([Item(0, "a", Split.TEST), Item(0, "b", Split.VAL)], SPEC)
+        divide([Item((0,), "a", Split.TEST), Item((0,), "b", Split.VAL)], SPEC)
 
 
 def test_the_first_group_of_the_expression_names_the_unit() -> None:
