@@ -20,6 +20,7 @@ TASKS: Mapping[str, str] = MappingProxyType(
         "classification": "automl.tasks.classification:ClassificationTask",
         "segmentation": "automl.tasks.segmentation:SegmentationTask",
         "detection": "automl.tasks.detection:DetectionTask",
+        "anomaly": "automl.tasks.anomaly:AnomalyTask",
     }
 )
 
@@ -35,6 +36,8 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "label-studio": "automl.data.formats.label_studio:LabelStudioFormat",
         "masks": "automl.data.formats.masks:MasksFormat",
         "mvtec": "automl.data.formats.mvtec:MvtecFormat",
+        "huggingface": "automl.data.formats.huggingface:HuggingfaceFormat",
+        "parquet": "automl.data.formats.parquet:ParquetFormat",
     }
 )
 
@@ -56,6 +59,7 @@ DEVICES: Mapping[str, str] = MappingProxyType(
 LEARNERS: Mapping[str, str] = MappingProxyType(
     {
         "gradient": "automl.training.loop:Trainer",
+        "fit": "automl.training.fitting:Fitter",
     }
 )
 

@@ -1,8 +1,8 @@
 """Read the bytes that a path of a data set names: a file, or one image inside a parquet file.
 
 Everything that opens the user's images goes through here, so that images need not be unpacked.
-``data/train-00000.parquet#17`` is the image of row 17; ``data/train-00000.parquet#17:mask`` is the
-image in its column ``mask``. Rows that lie together are read together: at most some hundred
+``data/train.parquet#0000017`` is the image of row 17; ``data/train.parquet#0000017:mask`` is the image
+in its column ``mask``. Rows that lie together are read together: at most some hundred
 megabytes are held, whatever the size of the file.
 """
 
@@ -29,13 +29,16 @@ __all__ = [
 ]
 
 _MEMBER = re.compile(r"(?P<file>.+\.parquet)#(?P<row>\d+)(?::(?P<column>.+))?", re.IGNORECASE)
+_ROW_DIGITS = 7
+"""So that the order of the paths is that of the rows."""
 _MAX_BYTES = 1 << 30
 """A larger file is no photograph; reading it would fill the memory of small machines."""
 
 _GROUP_BYTES = 64 * 2**20
 """Row groups up to this size are read at once; larger ones a few rows at a time."""
 _GROUPS_HELD = 2
-_FILES_HELD = 16
+"""Of each file: images are looked at in the order of their paths, so nearly always once."""
+_FILES_HELD = 2
 _ROWS_AT_ONCE = 32
 """Of larger row groups: 32 photographs of 4 MB are 128 MB."""
 _STREAM_BYTES = 1 << 20
@@ -99,7 +102,8 @@ def member_path(file: str, row: int, column: str = "") -> str:
         row: Counted from 0 through the whole file.
         column: Empty for the first column that holds images.
     """
-    return f"{file}#{row}:{column}" if column else f"{file}#{row}"
+    member = f"{file}#{row:0{_ROW_DIGITS}}"
+    return f"{member}:{column}" if column else member
 
 
 def is_member(path: str) -> bool:

@@ -1,0 +1,216 @@
+"""Hugging Face's ImageFolder with metadata: images, and beside them a file that describes each.
+
+``metadata.jsonl`` or ``metadata.csv`` lies in the folder whose images it names, at the top or in
+``train``, ``validation`` and ``test``. Every line is judged by itself; what is wrong is named by
+file and line.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import posixpath
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from automl.data.annotations import AnnotationBuilder
+from automl.data.formats.class_lists import read_class_list
+from automl.data.formats.hub_rows import (
+    IMAGE_COLUMNS,
+    MASK_COLUMNS,
+    ClassNames,
+    RowReader,
+    first_of,
+    size_of,
+    split_of,
+)
+from automl.data.formats.images import all_files, leftovers, sample_files
+from automl.data.formats.listing import SPLIT_NAMES, Listing, ReadOptions, is_image_name, walk
+from automl.data.formats.mask_codings import Coded, choose_coding
+from automl.data.source import read_source
+from automl.errors import DataError
+from automl.records import Split, TruthKind
+
+__all__ = ["HuggingfaceFormat"]
+
+_FILES = ("metadata.jsonl", "metadata.csv")
+_BOM = b"\xef\xbb\xbf"
+
+
+class HuggingfaceFormat:
+    """Reads ``metadata.jsonl`` and ``metadata.csv``, with the column ``file_name``."""
+
+    name = "huggingface"
+    truths: tuple[TruthKind, ...] = ("label", "boxes", "mask")
+
+    def recognise(self, root: Path) -> str | None:
+        """Say which file describes the images beside it."""
+        if not root.is_dir():
+            return None
+        for name in _FILES:
+            for path in sample_files(root, name):
+                if posixpath.basename(path) == name:
+                    return f"'{path}' describes the images beside it: Hugging Face's ImageFolder"
+        return None
+
+    def read(self, root: Path, *, options: ReadOptions) -> Listing:
+        """Read every metadata file below the folder."""
+        if not root.is_dir():
+            raise DataError(
+                f"The format 'huggingface' needs a folder; '{root}' is a file. Name the folder that "
+                "metadata.jsonl lies in."
+            )
+        found = walk(root)
+        files = [p for p in all_files(found, *_FILES) if posixpath.basename(p) in _FILES]
+        if not files:
+            raise DataError(
+                f"The format 'huggingface' needs metadata.jsonl or metadata.csv; '{root}' has none. "
+                'Write a line for each image: {"file_name": "1.png", "label": "good"}.'
+            )
+        source = files[0] if len(files) == 1 else root.name
+        builder = AnnotationBuilder(root, options, source=source)
+        reader = _Reader(builder, frozenset(found.images), options.truth)
+        for file in files:
+            for line, row in _rows(root, file, builder):
+                reader.add(file, row, where=f"{file}, line {line}")
+        coded = _add_masks(builder, reader.masks, root, options)
+        masks = frozenset(mask for _, mask, _ in reader.masks)
+        left = [path for path in found.images if path not in masks and not builder.is_known(path)]
+        builder.unannotated(left)
+        return builder.finish(
+            classes=coded.coding.names if coded else None,
+            files_seen=len(found.images) - len(masks),
+            findings=(*leftovers(found, files), *(coded.findings if coded else ())),
+        )
+
+
+class _Reader:
+    """Finds the image of each row and takes in what the row says of it."""
+
+    def __init__(
+        self, builder: AnnotationBuilder, images: frozenset[str], truth: TruthKind
+    ) -> None:
+        self._builder, self._images = builder, images
+        self._rows = RowReader(builder, ClassNames(), truth)
+        self.masks: list[tuple[int, str, str]] = []
+        """Image, mask, and where that is written."""
+
+    def add(self, file: str, row: Mapping[str, Any], *, where: str) -> None:
+        """Take one row in, or note why not."""
+        builder, folder = self._builder, posixpath.dirname(file)
+        column = first_of(IMAGE_COLUMNS, row)
+        name = row[column] if column is not None else None
+        if not isinstance(name, str) or not name.strip():
+            return builder.note("malformed-entry", where, value="a row without file_name")
+        path = _below(folder, name)
+        if path.startswith("../"):
+            return builder.note("path-outside-root", where, value=name)
+        if path not in self._images:
+            return builder.note("missing-image", where, value=name)
+        if builder.is_known(path):
+            return builder.note("duplicate-entry", where, path=path)
+        split = _folder_split(file) or split_of(row)
+        image = builder.image(path, split=split, size=size_of(row), where=where)
+        if image is None:
+            return None
+        self._rows.add(image, row, where=where)
+        mask = _mask_of(row)
+        if mask is not None:
+            self.masks.append((image, _below(folder, mask), where))
+        return None
+
+
+def _add_masks(
+    builder: AnnotationBuilder,
+    masks: list[tuple[int, str, str]],
+    root: Path,
+    options: ReadOptions,
+) -> Coded | None:
+    """Find out how the masks are coded, and add them."""
+    if not masks or options.truth != "mask":
+        return None
+    coded = choose_coding(
+        [mask for _, mask, _ in masks],
+        lambda path: read_source(root, path),
+        options=options,
+        listed_classes=read_class_list([root, (root / masks[0][1]).parent]),
+        where=f"'{posixpath.dirname(masks[0][1]) or root.name}'",
+    )
+    for image, mask, where in masks:
+        builder.mask_file(image, mask, coded.coding, where=where)
+    return coded
+
+
+def _rows(
+    root: Path, file: str, builder: AnnotationBuilder
+) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield line and content of each row; what is no row is noted.
+
+    Raises:
+        DataError: the file cannot be read, or is no CSV.
+    """
+    try:
+        if file.endswith(".csv"):
+            yield from _csv_rows(root / file)
+            return
+        with (root / file).open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                text = line.removeprefix(_BOM).strip() if number == 1 else line.strip()
+                if not text:
+                    continue
+                row, problem = _json_row(text)
+                if row is None:
+                    builder.note("malformed-entry", f"{file}, line {number}", value=problem)
+                else:
+                    yield number, row
+    except OSError as error:
+        raise DataError(f"'{root / file}' cannot be read ({error.strerror or error}).") from error
+
+
+def _json_row(text: bytes) -> tuple[Mapping[str, Any] | None, str]:
+    """Return a row, or what is wrong with it."""
+    try:
+        row = json.loads(text.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return None, f"no UTF-8 text (byte {text[error.start]:#04x})"
+    except json.JSONDecodeError as error:
+        return None, f"no JSON: {error.msg} (column {error.colno})"
+    except (ValueError, RecursionError) as error:
+        return None, f"no JSON: {error}"
+    if not isinstance(row, dict):
+        return None, f"no row: {json.dumps(row)[:80]}"
+    return row, ""
+
+
+def _csv_rows(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            try:
+                for row in reader:
+                    yield reader.line_num, {k.strip(): v for k, v in row.items() if k and v}
+            except csv.Error as error:
+                raise DataError(
+                    f"{file}, line {reader.line_num}: not CSV ({error}). Correct that line."
+                ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"'{file}' is not UTF-8 text. Save it as UTF-8.") from error
+
+
+def _below(folder: str, name: str) -> str:
+    """Return the path of a file as a row of a file in a folder names it."""
+    return posixpath.normpath(posixpath.join(folder, name.strip().replace("\\", "/")))
+
+
+def _folder_split(file: str) -> Split | None:
+    words = file.lower().split("/")[:-1]
+    return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), None)
+
+
+def _mask_of(row: Mapping[str, Any]) -> str | None:
+    for column in MASK_COLUMNS:
+        value = row.get(column)
+        if isinstance(value, str) and is_image_name(value.strip()):
+            return value
+    return None
