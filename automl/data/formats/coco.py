@@ -69,8 +69,9 @@ class CocoFormat:
         folder = _folder_of_images(root) if root.is_file() else root
         found = walk(folder)
         given = [shown_path(folder, root)] if root.is_file() else all_files(found, ".json")
-        files = _chosen(folder, given)
+        files = given if root.is_file() else _chosen(folder, given)
         if not files:
+            _refuse_broken(folder, given)
             raise DataError(
                 f"No COCO file was found in '{root}': a JSON file with images, annotations and "
                 "categories. Name the file itself in the spec's data.path."
@@ -250,6 +251,13 @@ class _Reading:
 
 def _is_coco(file: Path) -> bool:
     return any(prefix in _SIGNS for prefix, _ in beginning(file))
+
+
+def _refuse_broken(folder: Path, files: list[str]) -> None:
+    """Raise what is wrong with the first files, which may be COCO's but for a fault."""
+    for path in files[:5]:
+        for _ in stream_items(folder / path, "images.item"):
+            pass
 
 
 def _chosen(folder: Path, files: list[str]) -> list[str]:
