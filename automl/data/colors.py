@@ -1,11 +1,14 @@
 """The colours that stand for classes in pictures, and in the legends beside them.
 
-One list, so that a class has the same colour wherever a picture of it is shown.
+One list, so that a class has the same colour wherever a picture of it is shown, and one rule for the
+class that has none.
 """
 
 from __future__ import annotations
 
-__all__ = ["class_color", "class_color_code"]
+from collections.abc import Sequence
+
+__all__ = ["background_of", "class_color", "class_color_code"]
 
 _COLORS = (
     (230, 159, 0),
@@ -28,3 +31,9 @@ def class_color_code(index: int) -> str:
     """Return the colour of a class as pages write it: ``#e69f00``."""
     red, green, blue = class_color(index)
     return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def background_of(classes: Sequence[str]) -> int:
+    """Return the class that is not coloured: the one called ``background``, else the first."""
+    plain = [name.strip(" _-").lower() for name in classes]
+    return plain.index("background") if "background" in plain else 0

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from automl.data.colors import background_of
 from automl.data.truth import IGNORED, MaskTruth, Truth
 from automl.models.segmenters import build_segmenter
 from automl.models.weights import weight_source
@@ -54,8 +55,7 @@ class SegmentationTask:
 
     def __init__(self, classes: Sequence[str], options: TaskOptions) -> None:
         self.classes = tuple(classes)
-        plain = [name.strip(" _-").lower() for name in self.classes]
-        self._background = plain.index("background") if "background" in plain else 0
+        self._background = background_of(self.classes)
 
     def build(self, architecture: Architecture, *, weights: str | None) -> Network:
         """Return a decoder on a backbone."""
