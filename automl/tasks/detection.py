@@ -129,9 +129,9 @@ class DetectionTask:
         both = curve.precision + curve.recall
         f1 = 2.0 * curve.precision * curve.recall / np.where(both > 0, both, 1.0)
         chosen = int(enough[-1]) if len(enough) else int(f1.argmax())
-        # Rounded down, so that the very object that set it still counts after its text is read back.
-        threshold = np.floor(float(curve.thresholds[chosen]) * 1e6) / 1e6
-        add_settings(file, {"automl.threshold": f"{threshold:.6f}"})
+        threshold = curve.thresholds[chosen]
+        # The shortest text of a float32 reads back as that very number.
+        add_settings(file, {"automl.threshold": str(threshold)})
         reached = (
             f"{curve.precision[chosen]:.1%} of the finds are right, {curve.recall[chosen]:.1%} "
         )
