@@ -20,12 +20,11 @@ from automl.records import (
     Leakage,
     PreparedData,
     Sample,
-    Scores,
     Split,
 )
 from automl.tasks import Task
 
-__all__ = ["find_leakage", "scores_without", "without"]
+__all__ = ["clean_score", "find_leakage", "without"]
 
 _NEAR_RULE = "near-duplicate"
 
@@ -73,26 +72,38 @@ def without(leakage: Leakage, quality: Mapping[str, float]) -> CleanScore | None
     )
 
 
-def scores_without(
-    leakage: Leakage, judged: Iterable[tuple[str, Answer, Truth]], task: Task
-) -> Scores | None:
-    """Return the task's own scores over the test images that do not leak.
+def clean_score(
+    leakage: Leakage,
+    judged: Iterable[tuple[str, Answer, Truth]],
+    task: Task,
+    *,
+    metric: str,
+) -> CleanScore | None:
+    """Return a score of the task over the test images, and over those that do not leak.
 
-    ``None`` when nothing would be left.
+    ``None`` when there is nothing to leave out, nothing would be left, or the score cannot be told.
 
     Args:
         leakage: of :func:`find_leakage`.
         judged: path, answer and truth of each test image.
         task: whose scores are asked for.
+        metric: which of them.
     """
     leaking = set(leakage.paths)
-    scorer = task.scorer()
-    kept = 0
+    every, clean = task.scorer(), task.scorer()
+    images = kept = 0
     for path, answer, truth in judged:
+        every.add(answer, truth)
+        images += 1
         if path not in leaking:
-            scorer.add(answer, truth)
+            clean.add(answer, truth)
             kept += 1
-    return scorer.scores() if kept else None
+    if not kept or kept == images:
+        return None
+    before, after = every.scores().values, clean.scores().values
+    if metric not in before or metric not in after:
+        return None
+    return CleanScore(before[metric], after[metric], kept)
 
 
 def _copies(samples: Sequence[Sample]) -> Iterator[tuple[str, str]]:

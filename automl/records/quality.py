@@ -151,7 +151,7 @@ class RuleBaseline:
 
     name: str
     rule: str
-    """In words, complete: someone could apply it by hand."""
+    """In words, complete: someone could apply it by hand. No full stop at the end."""
     val_scores: Scores
     test_scores: Scores
     seconds: float

@@ -1,0 +1,145 @@
+"""All that the data itself says, within a time: labels, leaks, more images, plain rules."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from automl.quality.anomalous import find_odd_good_images
+from automl.quality.embedding import Embedder, open_embedder
+from automl.quality.label_errors import find_label_errors
+from automl.quality.leakage import find_leakage
+from automl.quality.learning_curve import draw_learning_curve
+from automl.quality.rules import score_rules
+from automl.quality.units import Units, embed_units, sample_images
+from automl.records import (
+    DataQuality,
+    Dataset,
+    LabelErrors,
+    LearningCurve,
+    PreparedData,
+    TaskOptions,
+)
+
+if TYPE_CHECKING:
+    from automl.data.frames import FrameStore
+    from automl.tasks import Task
+
+__all__ = ["assess", "check_labels"]
+
+_EMBEDDING_SHARE = 0.4
+_CURVE_SHARE = 0.2
+_TRIED = 32
+"""Images by which the time of the others is estimated."""
+_LEAST_IMAGES = 300
+_MOST_IMAGES = 4_000
+
+
+def assess(
+    data: PreparedData,
+    store: FrameStore,
+    task: Task,
+    *,
+    weights: str,
+    seconds: float,
+    seed: int,
+    options: TaskOptions | None = None,
+) -> DataQuality:
+    """Return what the data allows. Nothing is fitted to test images; they are judged only.
+
+    Args:
+        data: samples and audit.
+        store: their pixels and truths.
+        task: the user's, for its scores.
+        weights: as the spec gives them.
+        seconds: to be taken about; with little time fewer images are looked at, which is noted.
+        seed: of everything random.
+        options: of the spec, for rules that depend on them.
+    """
+    started = time.monotonic()
+    embedder, notes = open_embedder(weights)
+    units, sampled = _embed(store, embedder, seconds=_EMBEDDING_SHARE * seconds, seed=seed)
+    labels, curve, missing = _judge(
+        units, data.dataset, embedder, seconds=_CURVE_SHARE * seconds, seed=seed
+    )
+    left = seconds - (time.monotonic() - started)
+    rules, untried = score_rules(
+        store, task, options=options or TaskOptions(), seconds=left, seed=seed
+    )
+    return DataQuality(
+        label_errors=labels,
+        leakage=find_leakage(data),
+        learning_curve=curve,
+        rules=rules,
+        notes=(*notes, *sampled, *missing, *untried),
+        seconds=time.monotonic() - started,
+    )
+
+
+def check_labels(
+    store: FrameStore, *, weights: str, seconds: float | None, seed: int
+) -> tuple[LabelErrors | None, tuple[str, ...]]:
+    """Return the labels that are probably wrong, and notes.
+
+    Args:
+        store: the images.
+        weights: as the spec gives them.
+        seconds: for looking at images, about; ``None``: all are looked at.
+        seed: of folds and samples.
+    """
+    embedder, notes = open_embedder(weights)
+    units, sampled = _embed(store, embedder, seconds=seconds, seed=seed)
+    found = _find_errors(units, store.dataset, embedder, seed)
+    missing = () if found else (_cannot("looked for wrong labels", units),)
+    return found, (*notes, *sampled, *missing)
+
+
+def _embed(
+    store: FrameStore, embedder: Embedder, *, seconds: float | None, seed: int
+) -> tuple[Units, tuple[str, ...]]:
+    """Embed as many images as there is time for."""
+    dataset = store.dataset
+    count = len(dataset.samples)
+    most = count
+    if seconds is not None and count > _TRIED:
+        first = sample_images(dataset, _TRIED, seed=seed)
+        began = time.monotonic()
+        embed_units(store, first, embedder, seed=seed)
+        each = (time.monotonic() - began) / len(first)
+        most = int(np.clip(seconds / max(each, 1e-6), _LEAST_IMAGES, _MOST_IMAGES))
+    indices = sample_images(dataset, most, seed=seed)
+    note = (
+        f"Labels and learning curve were judged on {len(indices):,} of {count:,} images, drawn at "
+        "random, for want of time."
+    )
+    return embed_units(store, indices, embedder, seed=seed), (note,) if len(indices) < count else ()
+
+
+def _judge(
+    units: Units, dataset: Dataset, embedder: Embedder, *, seconds: float, seed: int
+) -> tuple[LabelErrors | None, LearningCurve | None, tuple[str, ...]]:
+    found = _find_errors(units, dataset, embedder, seed)
+    curve = draw_learning_curve(units, dataset, embedder=embedder.name, seconds=seconds, seed=seed)
+    missing = []
+    if found is None:
+        missing.append(_cannot("looked for wrong labels", units))
+    if curve is None:
+        missing.append(_cannot("estimated what more images would bring", units))
+    return found, curve, tuple(missing)
+
+
+def _find_errors(
+    units: Units, dataset: Dataset, embedder: Embedder, seed: int
+) -> LabelErrors | None:
+    if dataset.truth_kind == "defect":
+        return find_odd_good_images(units, dataset, embedder=embedder.name, seed=seed)
+    return find_label_errors(units, dataset, embedder=embedder.name, seed=seed)
+
+
+def _cannot(what: str, units: Units) -> str:
+    return (
+        f"It was not {what}: {len(units):,} {units.noun} with "
+        f"{len(np.unique(units.labels)):,} different labels are too few."
+    )
