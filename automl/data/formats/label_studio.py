@@ -127,7 +127,7 @@ class _Reader:
 
     def _add_to(self, path: str, task: dict[str, Any], *, where: str) -> None:
         if self._builder.is_known(path):
-            return self._builder.note("duplicate-entry", where, path=path)
+            return self._builder.note("duplicate-entry", where, path=path, value=path)
         answers = [
             one
             for one in task.get("annotations", task.get("completions")) or ()
