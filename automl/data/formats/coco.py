@@ -21,7 +21,7 @@ from automl.data.formats.images import (
     shown_path,
     stem,
 )
-from automl.data.formats.json_stream import beginning, stream_items
+from automl.data.formats.json_items import beginning, object_items
 from automl.data.formats.listing import SPLIT_NAMES, Listing, ReadOptions, is_image_name, walk
 from automl.data.run_lengths import decode_compressed
 from automl.errors import DataError
@@ -29,14 +29,9 @@ from automl.records import Split, TruthKind
 
 __all__ = ["CocoFormat"]
 
-_SIGNS = frozenset(
-    {
-        "images.item.file_name",
-        "annotations.item.image_id",
-        "annotations.item.category_id",
-        "categories.item.supercategory",
-    }
-)
+_ARRAY = re.compile(r'"(images|annotations|categories)"\s*:\s*\[\s*\{')
+_SIGNS = ('"file_name"', '"image_id"', '"category_id"', '"supercategory"')
+"""One of the arrays, and one of the keys in them, tell COCO from other JSON."""
 _ROBOFLOW = "_annotations.coco.json"
 _ENDS_OF_FOLDERS = ("images", "data")
 """Where exporters put the images beside the JSON file."""
@@ -118,20 +113,13 @@ class _Reading:
 
     def run(self, options: ReadOptions) -> None:
         """Go through the file twice."""
-        counts = {"images": 0, "categories": 0}
-        for prefix, item in stream_items(self._path, "images.item", "categories.item"):
-            kind = prefix.partition(".")[0]
-            where = f"{self._file}, {kind}[{counts[kind]}]"
-            counts[kind] += 1
+        for kind, line, item in object_items(self._path, "images", "categories"):
             add = self._add_image if kind == "images" else self._add_category
-            problem = add(item, where)
-            if problem:
-                self._builder.note("malformed-entry", where, path=self._file, value=problem)
-        for at, (_, item) in enumerate(stream_items(self._path, "annotations.item")):
-            where = f"{self._file}, annotations[{at}]"
+            self._note(add(item, self._where(line)), line)
+        for _, line, item in object_items(self._path, "annotations"):
+            where = self._where(line)
             problem = self._add_annotation(item, where, wants_outline=options.truth == "mask")
-            if problem:
-                self._builder.note("malformed-entry", where, path=self._file, value=problem)
+            self._note(problem, line)
 
     def classes(self) -> dict[tuple[int, str], str]:
         """Return the names by the order of their ids, without a parent that has no objects itself."""
@@ -141,6 +129,14 @@ class _Reading:
             for key, (name, _) in self._categories.items()
             if key in self._used or name not in parents
         }
+
+    def _where(self, line: int) -> str:
+        return f"{self._file}, line {line}"
+
+    def _note(self, problem: str, line: int) -> None:
+        if problem:
+            where = self._where(line)
+            self._builder.note("malformed-entry", where, path=self._file, value=problem)
 
     def _add_image(self, item: Any, where: str) -> str:
         """Take in an entry of ``images``; return what is wrong with it, if anything."""
@@ -250,13 +246,15 @@ class _Reading:
 
 
 def _is_coco(file: Path) -> bool:
-    return any(prefix in _SIGNS for prefix, _ in beginning(file))
+    text = beginning(file)
+    is_object = text.lstrip()[:1] == "{"
+    return is_object and _ARRAY.search(text) is not None and any(sign in text for sign in _SIGNS)
 
 
 def _refuse_broken(folder: Path, files: list[str]) -> None:
     """Raise what is wrong with the first files, which may be COCO's but for a fault."""
     for path in files[:5]:
-        for _ in stream_items(folder / path, "images.item"):
+        for _ in object_items(folder / path, "images"):
             pass
 
 

@@ -13,6 +13,7 @@ import io
 import json
 import math
 import posixpath
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ import numpy as np
 
 from automl.data.annotations import AnnotationBuilder
 from automl.data.formats.images import ImageIndex, all_files, leftovers, sample_files, stem
-from automl.data.formats.json_stream import beginning
+from automl.data.formats.json_items import beginning
 from automl.data.formats.listing import Listing, ReadOptions, walk
 from automl.data.formats.outlines import ellipse
 from automl.errors import DataError
@@ -36,6 +37,7 @@ __all__ = ["LabelmeFormat"]
 _OUTLINES = ("polygon", "rotation", "oriented_rectangle", "quadrilateral")
 _WITHOUT_AREA = ("point", "points", "line", "linestrip")
 _IMAGE_FOLDERS = ("", "images", "Images", "JPEGImages", "imgs")
+_SHAPES = re.compile(r'"shapes"\s*:\s*\[')
 _MAX_BYTES = 256 << 20
 """A file holds a copy of its image; a large photograph takes some 50 MB."""
 
@@ -283,7 +285,8 @@ def _load(file: Path) -> Any:
 
 
 def _is_labelme(file: Path) -> bool:
-    return any(prefix == "shapes" and event == "start_array" for prefix, event in beginning(file))
+    text = beginning(file)
+    return text.lstrip()[:1] == "{" and _SHAPES.search(text) is not None
 
 
 def _size(height: Any, width: Any) -> tuple[int, int] | None:
