@@ -322,7 +322,7 @@ FATAL = [
     ('[{"data": {}},\n\n', r"line 3: malformed JSON.* \(Expecting value\)"),
     (
         b'[{"data": {"image": "caf\xe9.png"}}]',
-        r"is not UTF-8 text \(byte 0xe9\). Save it as UTF-8.",
+        r"line 1: byte 0xe9 is not UTF-8. Save the file as UTF-8.",
     ),
 ]
 
