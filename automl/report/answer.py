@@ -8,7 +8,6 @@ from enum import StrEnum
 from pathlib import PurePath
 
 from automl.records import (
-    LatencyBudget,
     Measurement,
     RunRecord,
     Scores,
@@ -16,12 +15,12 @@ from automl.records import (
     Target,
     TargetSelection,
 )
-from automl.report.asked import build_asked_rate
+from automl.report.asked import RateState, build_asked_rate
 from automl.report.chance import describe_guessing
+from automl.report.figures import Figure, build_figures
 from automl.report.quality import describe_rule
 from automl.report.tasks import TaskWords, words_of
 from automl.report.words import (
-    format_optional_size,
     format_score,
     isolate,
     join_words,
@@ -34,7 +33,6 @@ from automl.units import format_duration, format_latency, format_size, plural
 
 __all__ = [
     "Answer",
-    "Figure",
     "Outcome",
     "Step",
     "build_answer",
@@ -51,16 +49,6 @@ class Outcome(StrEnum):
     """A model was chosen, yet a requirement does not hold (or a target has none), or it guesses."""
     NOTHING = "nothing"
     UNFINISHED = "unfinished"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A key figure. ``share`` is its part of the limit (1: all of it), ``None`` without one."""
-
-    label: str
-    value: str
-    note: str
-    share: float | None
 
 
 @dataclass(frozen=True)
@@ -89,6 +77,9 @@ def outcome_of(chosen: TargetSelection | None, spec: Spec) -> Outcome:
         return Outcome.NOTHING
     if describe_guessing(chosen.test_scores, spec.objective, task=spec.task):
         return Outcome.PARTLY
+    rate = build_asked_rate(words_of(spec.task).rate, spec, chosen)
+    if rate is not None and rate.state is RateState.EXCEEDED:
+        return Outcome.PARTLY
     return Outcome.FITS if all(claim.holds for claim in chosen.claims) else Outcome.PARTLY
 
 
@@ -107,35 +98,35 @@ def bundle_path(record: RunRecord, target: Target) -> str:
 
 
 def _found(record: RunRecord, target: Target, chosen: TargetSelection) -> Answer:
-    failed = [claim for claim in chosen.claims if not claim.holds]
+    spec, words = record.spec, words_of(record.spec.task)
+    rate = build_asked_rate(words.rate, spec, chosen)
+    failed = [f"{c.requirement} (got {c.got})" for c in chosen.claims if not c.holds]
+    if rate is not None and rate.state is RateState.EXCEEDED:
+        failed.append(f"{rate.requirement} (got {rate.got})")
     headline = "A model was found that meets every requirement."
     if failed:
         verb = "does" if len(failed) == 1 else "do"
-        headline = (
-            f"A model was chosen, but {len(failed)} of {plural(len(chosen.claims), 'requirement')} "
-            f"{verb} not hold."
-        )
-    spec, words = record.spec, words_of(record.spec.task)
+        asked = plural(len(chosen.claims) + (rate is not None), "requirement")
+        headline = f"A model was chosen, but {len(failed)} of {asked} {verb} not hold."
     guessing = describe_guessing(chosen.test_scores, spec.objective, task=spec.task)
     if guessing:
         headline = "A model was chosen, but it is no better than guessing."
-    rate = build_asked_rate(words.rate, spec, chosen.test_scores)
     rule = describe_rule(record.quality, chosen.test_scores, spec.objective)
     sentences = [
         *([guessing] if guessing else []),
         _choice(target, chosen, words),
         *_quality(record, chosen.test_scores, words),
-        *([] if rate is None else [rate.sentence]),
+        *([] if rate is None else [rate.short]),
         *_speed(target, chosen.measurement),
         *([rule] if rule else []),
     ]
-    sentences.extend(f"Not held: {claim.requirement} (got {claim.got})." for claim in failed)
+    sentences.extend(f"Not held: {what}." for what in failed)
     bundle = bundle_path(record, target)
     if chosen.winner is not None:
         size = format_size(chosen.winner.size_bytes)
         sentences.append(f"The model file is {size} and lies in {bundle}.")
     return Answer(
-        headline, tuple(sentences), _figures(record, target, chosen), _use(bundle, words.use)
+        headline, tuple(sentences), build_figures(record, target, chosen), _use(bundle, words.use)
     )
 
 
@@ -209,41 +200,6 @@ def _speed(target: Target, measurement: Measurement | None) -> tuple[str, ...]:
         for upper in [measurement.percentile(budget.percentile).high]
     ]
     return (f"It answers {join_words(parts)}, on {threads}.",)
-
-
-def _figures(record: RunRecord, target: Target, chosen: TargetSelection) -> tuple[Figure, ...]:
-    objective = record.spec.objective
-    scores, measured, winner = chosen.test_scores, chosen.measurement, chosen.winner
-    score = None if scores is None else scores.values.get(objective)
-    samples = "" if scores is None else f"on {plural(scores.samples, 'test image')}"
-    figures = [Figure(metric_words(objective), format_score(score), samples, None)]
-    if measured is not None:
-        figures.extend(_latency_figure(budget, measured) for budget in target.latency)
-        if not target.latency:
-            upper = format_latency(measured.p95_ms.high)
-            figures.append(Figure("latency p95", upper, "no limit asked", None))
-    if winner is not None:
-        figures.append(_against("file size", winner.size_bytes, target.size_bytes))
-    memory = None if measured is None else measured.memory_bytes
-    if memory is not None or target.memory_bytes is not None:
-        figures.append(_against("memory", memory, target.memory_bytes))
-    return tuple(figures)
-
-
-def _latency_figure(budget: LatencyBudget, measured: Measurement) -> Figure:
-    upper = measured.percentile(budget.percentile).high
-    return Figure(
-        f"latency {budget.percentile}",
-        format_latency(upper),
-        f"of {format_latency(budget.limit_ms)} allowed",
-        upper / budget.limit_ms,
-    )
-
-
-def _against(label: str, value: int | None, limit: int | None) -> Figure:
-    note = "no limit asked" if limit is None else f"of {format_size(limit)} allowed"
-    share = None if limit is None or value is None else value / limit
-    return Figure(label, format_optional_size(value), note, share)
 
 
 def _use(bundle: str, use: str) -> tuple[Step, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from automl.records import Scores, Spec
+from automl.records import Spec, TargetSelection
 from automl.report.tasks import RateWords
 from automl.report.words import format_score, wilson_interval
 from automl.units import plural
@@ -35,12 +35,23 @@ class AskedRate:
     got: str
     how: str
     state: RateState
+    short: str
     sentence: str
+    """``short``, and how far so few images can be trusted."""
 
 
-def build_asked_rate(rate: RateWords | None, spec: Spec, scores: Scores | None) -> AskedRate | None:
-    """Return the rate asked and the one held on the test split; ``None`` where none is asked."""
+def build_asked_rate(
+    rate: RateWords | None, spec: Spec, chosen: TargetSelection | None
+) -> AskedRate | None:
+    """Return the rate asked and the one held on the test split.
+
+    ``None`` where none is asked, and where it is required as a metric: then there is a claim.
+    """
+    scores = None if chosen is None else chosen.test_scores
+    claims = () if chosen is None else chosen.claims
     if rate is None or scores is None or rate.row >= len(scores.confusion):
+        return None
+    if any(claim.requirement.startswith(rate.metric) for claim in claims):
         return None
     row = scores.confusion[rate.row]
     total = sum(row)
@@ -53,10 +64,10 @@ def build_asked_rate(rate: RateWords | None, spec: Spec, scores: Scores | None) 
     asked = f"at most {_percent(limit)}"
     counted = f"{wrong:,} of {plural(total, rate.of)}"
     verb = "was" if wrong == 1 else "were"
+    short = f"{counted} {verb} {rate.wrong} ({format_score(wrong / total)}; {asked} was asked)."
     sentence = (
-        f"{counted} {verb} {rate.wrong} ({format_score(wrong / total)}; {asked} was asked). With so "
-        f"many images, the true rate is very likely between {format_score(low)} and "
-        f"{format_score(high)}."
+        f"{short} With so many images, the true rate is very likely between {format_score(low)} "
+        f"and {format_score(high)}."
     )
     if state is RateState.UNCLEAR:
         sentence += f" {_needed(limit)}"
@@ -67,6 +78,7 @@ def build_asked_rate(rate: RateWords | None, spec: Spec, scores: Scores | None) 
         how=f"{plural(total, rate.of)}, by the delivered file; the threshold was set on validation "
         "images",
         state=state,
+        short=short,
         sentence=sentence,
     )
 

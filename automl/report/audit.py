@@ -45,6 +45,8 @@ class CountTable:
     counted: str
     rows: tuple[CountRow, ...]
     totals: tuple[int, ...]
+    is_shared: bool = False
+    """Whether the shares of the classes are told: those of boxes and pixels add up to all."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,11 @@ def _tables(data: PreparedData, words: TaskWords) -> tuple[CountTable, ...]:
     return (
         _table("images that show it", data.audit.classes, images, split_sizes),
         _table(
-            words.objects[1], data.audit.classes, objects, tuple(sum(column) for column in objects)
+            words.objects[1],
+            data.audit.classes,
+            objects,
+            tuple(sum(column) for column in objects),
+            is_shared=True,
         ),
     )
 
@@ -102,12 +108,14 @@ def _table(
     classes: tuple[str, ...],
     columns: list[tuple[int, ...]],
     totals: tuple[int, ...],
+    *,
+    is_shared: bool = False,
 ) -> CountTable:
     rows = tuple(
         CountRow(name, tuple(column[i] for column in columns), sum(c[i] for c in columns))
         for i, name in enumerate(classes)
     )
-    return CountTable(counted, rows, totals)
+    return CountTable(counted, rows, totals, is_shared)
 
 
 def _groups(groups: int, files: int) -> str:

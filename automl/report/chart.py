@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from automl.report.candidates import CandidateState
+from automl.report.legend import LegendEntry
 from automl.report.view import TargetView
 
 __all__ = [
@@ -67,15 +68,6 @@ SERIES = (
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 LOG_ABOVE = 12.0
 """A logarithmic axis where the largest latency is more than this many times the smallest."""
-
-
-@dataclass(frozen=True)
-class LegendEntry:
-    """What a colour or a shape stands for. The page shows legends itself, so that they wrap."""
-
-    label: str
-    colour: str = "currentColor"
-    shape: str = "circle"
 
 
 @dataclass(frozen=True)

@@ -167,14 +167,10 @@ def _leakage(leakage: Leakage, objective: str) -> str:
             f"None of the {plural(leakage.test_images, 'test image')} was found to be a copy of an "
             "image that was learnt or chosen from, or to share a group with one."
         )
-    groups = (
-        f"; {plural(len(leakage.groups), 'group')} lie in more than one split"
-        if leakage.groups
-        else ""
-    )
+    verbs = ("looks", "shares") if leakage.affected == 1 else ("look", "share")
     text = (
-        f"{leakage.affected:,} of {plural(leakage.test_images, 'test image')} look like an image "
-        f"that was learnt or chosen from, or share a group with one{groups}. On those a model may "
+        f"{leakage.affected:,} of {plural(leakage.test_images, 'test image')} {verbs[0]} like an "
+        f"image that was learnt or chosen from, or {verbs[1]} a group with one. There a model may "
         "remember instead of recognise."
     )
     clean = leakage.clean

@@ -56,11 +56,12 @@ def _images(curve: LearningCurve) -> Any:
     import altair as alt
 
     colours = alt.Scale(domain=["measured", "expected"], range=[_MEASURED, _EXPECTED])
+    ticks = [p.images for p in (*curve.points, *curve.forecasts)]
     x = alt.X(
         "images:Q",
         title=f"training {curve.unit}",
         scale=alt.Scale(type="log", nice=False, padding=18),
-        axis=alt.Axis(tickCount=6, format="~s"),
+        axis=alt.Axis(values=ticks, format=",d"),
     )
     y = alt.Scale(zero=False, padding=10)
     axis = alt.Axis(format=".1~%")

@@ -23,6 +23,7 @@ from automl.report.glossary import split_terms, terms_of
 from automl.report.samples import Picture
 from automl.report.view import View, build_view
 from automl.report.words import (
+    first_upper,
     format_count,
     format_interval,
     format_optional_latency,
@@ -164,6 +165,7 @@ def _environment(task: str) -> Environment:
     environment.filters.update(
         duration=format_duration,
         count=format_count,
+        first_upper=first_upper,
         explain=functools.partial(_explain, task=task),
         megabytes=_megabytes,
         metric=metric_words,

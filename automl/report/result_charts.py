@@ -85,7 +85,7 @@ def _found(name: str, names: list[str], precision: float) -> Any:
     scale = alt.Scale(domain=names, range=[colour(i) for i in range(len(names))])
     lines = (
         alt.Chart(alt.NamedData(name))
-        .mark_line(strokeWidth=2, interpolate="step-before")
+        .mark_line(strokeWidth=2)
         .encode(
             x=alt.X("recall:Q", title="recall", scale=share, axis=alt.Axis(format="%")),
             y=alt.Y("precision:Q", title="precision", scale=share, axis=alt.Axis(format="%")),
@@ -120,11 +120,9 @@ def _histogram_chart(curves: dict[str, Points], key: str) -> Charts:
     for name, points in curves.items():
         total = sum(count for _, count in points) or 1.0
         rows += [
-            (name, x - width / 2, x + width / 2, count / total, count)
-            for x, count in points
-            if count
+            (name, x - width / 2, x + width / 2, count / total) for x, count in points if count
         ]
-    table = encode_table(("name", "from", "to", "share", "images"), rows)
+    table = encode_table(("name", "from", "to", "share"), rows)
     description = (
         "Scores of the test images in units of the threshold, by what the images show. From 1 on an "
         "image is called defective."
@@ -156,12 +154,12 @@ def _histogram(name: str, names: list[str], highest: float) -> Any:
         .encode(
             x=alt.X("from:Q", title="score (1 is the threshold)", scale=x_scale),
             x2=alt.X2("to:Q"),
-            y=alt.Y("share:Q", title="share of the images", axis=alt.Axis(format="%")),
+            y=alt.Y("share:Q", title="share of these images", axis=alt.Axis(format="%")),
             y2=alt.datum(0),
             color=alt.Color("name:N", scale=scale, legend=None),
             tooltip=[
                 alt.Tooltip("name:N", title="shows"),
-                alt.Tooltip("images:Q", format="~g"),
+                alt.Tooltip("share:Q", title="share of them", format=".1%"),
                 alt.Tooltip("from:Q", title="score from", format=".3~f"),
                 alt.Tooltip("to:Q", format=".3~f"),
             ],

@@ -191,13 +191,16 @@ def _mistake(true: str, predicted: str, count: int, of: int, counted: str, by_sh
     return f"{how_many} taken for '{isolate(predicted)}'."
 
 
-def build_metrics(chosen: TargetSelection | None, *, task: str) -> tuple[MetricRow, ...]:
-    """Return the metrics over all classes, those of the test split first."""
+def build_metrics(
+    chosen: TargetSelection | None, *, task: str, objective: str
+) -> tuple[MetricRow, ...]:
+    """Return the metrics over all classes, the objective first."""
     if chosen is None or chosen.winner is None:
         return ()
     validation = chosen.winner.scores.values
     test = {} if chosen.test_scores is None else chosen.test_scores.values
     names = [n for n in dict.fromkeys((*test, *validation)) if split_key(n)[1] is None]
+    names.sort(key=lambda name: name != objective)
     known = METRICS.get(task)
     return tuple(
         MetricRow(

@@ -107,7 +107,7 @@ def _views(predictions: Iterable[Prediction], words: TaskWords) -> tuple[SampleV
 def _view(prediction: Prediction, words: TaskWords) -> SampleView:
     is_right = prediction.quality >= _RIGHT
     if words.quality:
-        verdict, tone = f"{prediction.quality * 100:.0f} % {words.quality}", ""
+        verdict, tone = words.quality.format(percent=f"{prediction.quality * 100:.0f} %"), ""
     else:
         verdict, tone = ("✓ right", "good") if is_right else ("✗ wrong", "bad")
     if words.is_sure:

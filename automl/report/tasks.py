@@ -65,7 +65,8 @@ class TaskWords:
     parity: str
     """Unit of ``Parity.max_difference``."""
     quality: str
-    """What ``Prediction.quality`` is; empty where an answer is right or wrong and nothing between."""
+    """What ``Prediction.quality`` is, a template that ``percent`` fills; empty where an answer is right
+    or wrong and nothing between."""
     is_sure: bool
     """Whether ``Prediction.confidence`` is how sure the model is."""
     said: str
@@ -73,6 +74,8 @@ class TaskWords:
     """Before the answer and before the truth in a caption."""
     picture: str
     """How to read the pictures of the samples."""
+    has_legend: bool
+    """Whether colours stand for classes in them."""
     worst: str
     best: str
     depth: DepthWords
@@ -82,14 +85,18 @@ class TaskWords:
 
     def network(self, architecture: Architecture) -> str:
         """Return ``tf_efficientnet_lite0 (cut after stage 3, on images of 128 x 128 pixels)``."""
-        depth = architecture.depth
-        parts = ["whole" if depth is None else self.depth.one.format(depth=depth)]
-        if architecture.decoder is not None:
-            width = "" if architecture.width is None else f" of {architecture.width} {self.width}"
-            parts.append(f"{architecture.decoder}{width}")
         side = architecture.image_size
-        parts.append(f"on images of {side} x {side} pixels")
-        return f"{architecture.backbone} ({', '.join(parts)})"
+        parts = ", ".join((*self.parts(architecture), f"on images of {side} x {side} pixels"))
+        return f"{architecture.backbone} ({parts})"
+
+    def parts(self, architecture: Architecture) -> tuple[str, ...]:
+        """Return depth and decoder in words: ``encoder depth 4``, ``unet of 32 channels``."""
+        depth, decoder = architecture.depth, architecture.decoder
+        parts = ["whole" if depth is None else self.depth.one.format(depth=depth)]
+        if decoder is not None:
+            width = "" if architecture.width is None else f" of {architecture.width} {self.width}"
+            parts.append(f"{decoder}{width}")
+        return tuple(parts)
 
 
 _STAGES = DepthWords(
@@ -115,6 +122,7 @@ TASK_WORDS: Mapping[str, TaskWords] = MappingProxyType(
             said="says",
             true="is",
             picture="",
+            has_legend=False,
             worst="Wrong, or right but least sure",
             best="Right and surest",
             depth=_STAGES,
@@ -129,11 +137,12 @@ TASK_WORDS: Mapping[str, TaskWords] = MappingProxyType(
             right="given the right class",
             objects=("pixel", "pixels"),
             parity="a share of the pixels",
-            quality="overlap with the truth",
+            quality="{percent} overlap with the truth",
             is_sure=False,
             said="answer:",
             true="truth:",
             picture="The answer is laid over the image in colour; the outline is that of the truth.",
+            has_legend=True,
             worst="The worst",
             best="The best",
             depth=DepthWords(
@@ -153,11 +162,12 @@ TASK_WORDS: Mapping[str, TaskWords] = MappingProxyType(
             right="found",
             objects=("box", "boxes"),
             parity="the score of an object",
-            quality="finds and misses together (F1)",
+            quality="{percent} of finds and misses (F1)",
             is_sure=False,
             said="answer:",
             true="truth:",
             picture="Solid boxes are what was found, with how sure it is; dashed ones were missed.",
+            has_legend=False,
             worst="The worst",
             best="The best",
             depth=DepthWords(
@@ -184,6 +194,7 @@ TASK_WORDS: Mapping[str, TaskWords] = MappingProxyType(
             true="is",
             picture="The warmer the colour, the less it is like the good parts; the outline is that "
             "of the true defect.",
+            has_legend=False,
             worst="Wrong, or nearly so",
             best="Clearest",
             depth=DepthWords(

@@ -27,6 +27,7 @@ from automl.report.audit import AuditView, build_audit
 from automl.report.budgets import budget_of, percentile_of
 from automl.report.candidates import CandidateRow, CandidateState, build_candidates
 from automl.report.depth import DepthView, build_depth
+from automl.report.legend import LegendEntry, build_legend
 from automl.report.quality import QualityView, build_quality
 from automl.report.results import (
     ClassTable,
@@ -66,6 +67,8 @@ class Results:
     classes: ClassTable | None
     curves: dict[str, Points]
     samples: tuple[SampleGroup, ...]
+    legend: tuple[LegendEntry, ...]
+    """Which colour stands for which class in the pictures."""
 
     @property
     def has_scores(self) -> bool:
@@ -96,7 +99,6 @@ class TargetView:
     candidates: tuple[CandidateRow, ...]
     states: tuple[tuple[CandidateState, int], ...]
     """How many candidates ended how, in the order of the states."""
-    has_decoders: bool
     schemes: SchemesView
     depth: DepthView | None
     results: Results
@@ -198,7 +200,7 @@ def _target(
         percentile=percentile_of(target),
         limit_ms=budget_of(target),
         claims=() if chosen is None else chosen.claims,
-        rate=_rate(record, chosen, words),
+        rate=build_asked_rate(words.rate, record.spec, chosen),
         asked=_asked(record, target),
         measurement=None if chosen is None else chosen.measurement,
         parity=_parity(chosen, words),
@@ -211,7 +213,6 @@ def _target(
             for state in CandidateState
             if (count := sum(row.state is state for row in candidates))
         ),
-        has_decoders=any(row.architecture.decoder is not None for row in candidates),
         schemes=build_schemes(record, target),
         depth=build_depth(record, target, chosen, words=words),
         results=_results(record, chosen, words),
@@ -224,10 +225,11 @@ def _results(record: RunRecord, chosen: TargetSelection | None, words: TaskWords
     scores = None if chosen is None else chosen.test_scores
     return Results(
         confusion=None if scores is None else build_confusion(scores, classes, words=words),
-        metrics=build_metrics(chosen, task=task),
+        metrics=build_metrics(chosen, task=task, objective=record.spec.objective),
         classes=build_classes(chosen, classes, _test_counts(record), task=task, words=words),
         curves={} if scores is None else scores.curves,
         samples=() if chosen is None else build_samples(chosen.predictions, words=words),
+        legend=build_legend(classes) if words.has_legend else (),
     )
 
 
@@ -237,15 +239,6 @@ def _test_counts(record: RunRecord) -> SplitCounts | None:
     if audit.classes != record.data.dataset.classes:
         return None
     return next((counts for counts in audit.counts if counts.split is Split.TEST), None)
-
-
-def _rate(record: RunRecord, chosen: TargetSelection | None, words: TaskWords) -> AskedRate | None:
-    if chosen is None or words.rate is None:
-        return None
-    metric = words.rate.metric
-    if any(claim.requirement.startswith(metric) for claim in chosen.claims):
-        return None
-    return build_asked_rate(words.rate, record.spec, chosen.test_scores)
 
 
 def _asked(record: RunRecord, target: Target) -> tuple[str, ...]:

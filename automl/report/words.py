@@ -12,6 +12,7 @@ from automl.spec.metrics import split_key
 from automl.units import format_latency, format_size
 
 __all__ = [
+    "first_upper",
     "format_count",
     "format_interval",
     "format_optional_latency",
@@ -72,6 +73,11 @@ def format_count(count: int) -> str:
             digits = 2 if count < 9.995 * size else 1
             return f"{count / size:,.{digits}f} {name}"
     return f"{count:,}"
+
+
+def first_upper(text: str) -> str:
+    """Return a text that begins with a capital; ``mAP`` stays as it is."""
+    return text if text[1:2].isupper() else text[:1].upper() + text[1:]
 
 
 def format_points(difference: float) -> str:
