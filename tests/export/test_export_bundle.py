@@ -220,7 +220,7 @@ def test_card_of_many_classes_stays_small(made: Made) -> None:
 def _dataset(made: Made):  # type: ignore[no-untyped-def]
     from automl.data import prepare
 
-    return prepare(made.spec.data, task="classification", stored_side=64).dataset
+    return prepare(made.spec.data, truth="label", stored_side=64).dataset
 
 
 def _selection(made: Made, scores: Scores) -> TargetSelection:

@@ -15,13 +15,13 @@ from automl import load_bundle, load_spec
 from automl.data.frames import FrameStore
 from automl.errors import DataError, RunError, SpecError
 from automl.export.bundle import read_card
-from automl.export.evaluate import run_artifact
+from automl.export.evaluate import score_artifact
 from automl.pipeline.engine import plan_only, read_run, resume, run
 from automl.pipeline.folder import RunFolder
+from automl.pipeline.judging import judged_images, task_of
 from automl.pipeline.outcome import unmet
 from automl.records import Audit, Split, TrialStatus
 from automl.storage import read_record, sha256_file
-from automl.tasks.classification import ClassificationTask
 
 
 @pytest.fixture(scope="module")
@@ -105,14 +105,12 @@ def test_the_test_scores_are_those_of_the_delivered_file(finished: Finished) -> 
     (chosen,) = record.selection.targets
     dataset = record.data.dataset
     indices = dataset.indices(Split.TEST)
-    store = FrameStore(dataset)
-    outputs = run_artifact(
+    task = task_of(record.spec, dataset)
+    again = score_artifact(
         finished.path / "bundle" / "local" / "model.onnx",
-        (store.frame(i) for i in indices),
+        task,
+        judged_images(task, FrameStore(dataset), Split.TEST),
         threads=1,
-    )
-    again = ClassificationTask().score(
-        outputs, store.labels[list(indices)], classes=dataset.classes
     )
     assert again == chosen.test_scores
     bundle = load_bundle(finished.path / "bundle" / "local")

@@ -29,6 +29,7 @@ from automl.records import (
     Scope,
     Split,
     Target,
+    TaskOptions,
     VerdictStatus,
 )
 from automl.search.feasibility import judge
@@ -49,7 +50,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def dataset(paper_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     data = copy_images(paper_images, tmp_path_factory.mktemp("data"), each=8)
     spec = make_spec(data, limit_ms=100.0, bound=0.0, size_bytes=10**8)
-    return prepare(spec.data, task="classification", stored_side=64).dataset
+    return prepare(spec.data, truth="label", stored_side=64).dataset
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,7 @@ def examiner(
 ) -> Examiner:
     return Examiner(
         task="classification",
+        options=TaskOptions(),
         dataset=dataset,
         targets=targets,
         schemes=schemes,
@@ -178,6 +180,7 @@ def export_job(folder: Path, schemes: tuple[str, ...], of: Architecture = NET) -
     return ExportJob(
         architecture=of,
         task="classification",
+        options=TaskOptions(),
         classes=("fail", "pass"),
         frame_size=(64, 64),
         typical_frame=(64, 64),
@@ -216,9 +219,23 @@ def test_an_artifact_is_judged_image_by_image(tmp_path: Path, dataset: Dataset) 
     )
     made = export_untrained(job)
     file = made.files[0].path
-    judged = evaluate_artifact(EvaluateJob(file, dataset, Split.TEST, "classification", 1))
     indices = dataset.indices(Split.TEST)
-    assert [p.path for p in judged.predictions] == [dataset.samples[i].path for i in indices]
+    doubtful = (dataset.samples[indices[0]].path,)
+    job = EvaluateJob(
+        artifact=file,
+        dataset=dataset,
+        split=Split.TEST,
+        task="classification",
+        options=TaskOptions(),
+        threads=1,
+        pictures=str(tmp_path / "pictures"),
+        doubtful=doubtful,
+    )
+    judged = evaluate_artifact(job)
+    assert {p.path for p in judged.predictions} == {dataset.samples[i].path for i in indices}
+    assert [p.quality for p in judged.predictions] == sorted(p.quality for p in judged.predictions)
+    assert judged.without_doubtful is not None
+    assert judged.without_doubtful.samples == len(indices) - 1
     right = sum(p.label == p.predicted for p in judged.predictions)
     assert judged.scores.values["accuracy"] == pytest.approx(right / len(indices))
     assert judged.scores.samples == len(indices)

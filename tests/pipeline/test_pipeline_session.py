@@ -12,7 +12,7 @@ from bundle_maker import copy_images, make_spec
 from record_makers import RECIPE, architecture, artifact, trial
 
 from automl.data import prepare
-from automl.data.frames import Squares
+from automl.data.frames import Resized
 from automl.pipeline.context import TrialContext
 from automl.pipeline.folder import RunFolder
 from automl.pipeline.listener import Listener
@@ -43,7 +43,7 @@ def prepared(paper_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Pr
     folder = RunFolder(tmp_path_factory.mktemp("run"))
     data = copy_images(paper_images, tmp_path_factory.mktemp("data"))
     spec = make_spec(data, limit_ms=100.0, bound=0.0, size_bytes=10**8)
-    folder.write_data(prepare(spec.data, task="classification", stored_side=64))
+    folder.write_data(prepare(spec.data, truth="label", stored_side=64))
     return Prepared(
         TrialContext(
             folder=str(folder.path),
@@ -117,7 +117,7 @@ def test_a_set_too_large_for_the_cache_trains_to_the_same_numbers_from_its_files
     for cache_bytes in (10**9, 0):
         spec = replace(prepared.context.spec.data, cache_bytes=cache_bytes)
         # stored whole: what is stored reduced is resized twice, and differs in the last bits
-        data = prepare(spec, task="classification", stored_side=10_000)
+        data = prepare(spec, truth="label", stored_side=10_000)
         assert (data.dataset.cache is None) == (cache_bytes == 0)
         folders.append(RunFolder(tmp_path / str(cache_bytes)))
         folders[-1].write_data(data)
@@ -125,7 +125,7 @@ def test_a_set_too_large_for_the_cache_trains_to_the_same_numbers_from_its_files
     for folder in folders:
         session = prepared.session(assignment(2), folder=str(folder.path))
         trainer = session._prepare()
-        assert isinstance(trainer._train.images, Squares)
+        assert isinstance(trainer._train.pixels, Resized)
         epochs.append([replace(trainer.run_epoch(), seconds=0.0) for _ in range(2)])
     assert epochs[0] == epochs[1]
 
