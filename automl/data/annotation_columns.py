@@ -8,13 +8,28 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from automl.records import Split
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["DEFECT", "GOOD", "Annotations", "Columns", "MaskCoding", "ShapeKind", "Shapes"]
+__all__ = [
+    "CONTINUES_BIT",
+    "DEFECT",
+    "GOOD",
+    "IGNORED_BIT",
+    "KIND_BITS",
+    "NONE",
+    "RELATIVE_BIT",
+    "Annotations",
+    "Columns",
+    "MaskCoding",
+    "ShapeKind",
+    "Shapes",
+    "has_flag",
+]
 
 GOOD, DEFECT = "good", "defect"
 """The two classes of images that are good or show a defect."""
@@ -63,19 +78,40 @@ class Shapes:
     first: NDArray[np.int64]
     """``(N + 1,)``"""
     order: NDArray[np.uint32]
-    label: NDArray[np.int32]
+    label: NDArray[np.int16]
     """``(M,)``: position in the listing's classes; -1: left out."""
-    kind: NDArray[np.uint8]
-    ignored: NDArray[np.bool_]
-    relative: NDArray[np.bool_]
-    """Whether coordinates are shares of the image's width and height, not pixels."""
-    continues: NDArray[np.bool_]
-    """Whether a shape is another part of the same object as the one before it."""
-    start: NDArray[np.int64]
-    """``(M + 1,)``, in ``values`` or, for run lengths, in ``runs``."""
+    flags: NDArray[np.uint8]
+    """``(M,)``: kind and three bits; see the properties."""
+    start: NDArray[np.uint32]
+    """``(M,)``: in ``values`` or, for run lengths, in ``runs``."""
     length: NDArray[np.uint32]
     values: NDArray[np.float32]
     runs: NDArray[np.uint32]
+
+    @property
+    def kind(self) -> NDArray[np.uint8]:
+        """The :class:`ShapeKind` of every shape. Like its neighbours a new array each time."""
+        return self.flags & np.uint8(KIND_BITS)
+
+    @property
+    def ignored(self) -> NDArray[np.bool_]:
+        """Whether finding a shape is neither right nor wrong."""
+        return has_flag(self.flags, IGNORED_BIT)
+
+    @property
+    def relative(self) -> NDArray[np.bool_]:
+        """Whether coordinates are shares of the image's width and height, not pixels."""
+        return has_flag(self.flags, RELATIVE_BIT)
+
+    @property
+    def continues(self) -> NDArray[np.bool_]:
+        """Whether a shape is another part of the same object as the one before it."""
+        return has_flag(self.flags, CONTINUES_BIT)
+
+
+def has_flag(flags: NDArray[np.uint8], bit: int) -> NDArray[np.bool_]:
+    """Return which shapes have one of the bits of :attr:`Shapes.flags`."""
+    return np.asarray(flags & np.uint8(bit), bool)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ which there is nothing), else all that were met, sorted. Masks drawn from outlin
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,13 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from automl.data.annotation_columns import (
-    CONTINUES_BIT,
     DEFECT,
     GOOD,
-    IGNORED_BIT,
     KIND_BITS,
     NONE,
-    RELATIVE_BIT,
     Annotations,
     Columns,
     ShapeKind,
@@ -41,8 +39,10 @@ __all__ = ["BACKGROUND", "finished", "unused_finding"]
 BACKGROUND = "background"
 """Class of the pixels that lie in no outline."""
 
-_MOST_CLASSES = 254
-"""Masks are uint8 and 255 means "not known"; one more is left for safety of readers."""
+_MOST_MASK_CLASSES = 254
+"""Masks are uint8, 255 means "not known", and a background may have to be added to 253."""
+_MOST_CLASSES = 32_767
+"""The column of labels is int16."""
 
 
 def finished(
@@ -158,10 +158,12 @@ def _classes(
 
 
 def _check_number(chosen: Sequence[str], options: ReadOptions) -> None:
-    if options.truth == "mask" and len(chosen) > _MOST_CLASSES:
+    most = _MOST_MASK_CLASSES if options.truth == "mask" else _MOST_CLASSES
+    if len(chosen) > most:
+        what = "Masks can hold" if options.truth == "mask" else "A data set can have"
         raise DataError(
-            f"Masks can hold {_MOST_CLASSES} classes, the background included; {len(chosen):,} were "
-            "found. Name those that matter in the spec's data.classes."
+            f"{what} {most:,} classes, the background included; {len(chosen):,} were found. Name "
+            "those that matter in the spec's data.classes."
         )
 
 
@@ -190,26 +192,22 @@ def _annotations(
 
 
 def _shapes(columns: Columns, kept: list[int], chosen: Sequence[str], notes: Notes) -> Shapes:
-    """Return the columns of shapes, in the order of the samples without moving any value."""
-    position = np.full(len(columns.paths), len(kept), np.uint32)
-    position[kept] = np.arange(len(kept), dtype=np.uint32)
-    sample = position[np.frombuffer(columns.shape_image, np.uint32)]
-    first = np.zeros(len(kept) + 1, np.int64)
-    first[1:] = np.cumsum(np.bincount(sample, minlength=len(kept) + 1)[: len(kept)])
-    is_sorted = len(sample) < 2 or bool((sample[1:] >= sample[:-1]).all())
-    order = np.arange(len(sample)) if is_sorted else np.argsort(sample, kind="stable")
+    """Return the columns of shapes, in the order of the samples without moving any value.
+
+    What is not needed any more is let go on the way: the columns are large.
+    """
+    label = _labels(columns, chosen, notes)
+    columns.shape_label = array("i")
+    first, order = _by_sample(columns, kept)
+    columns.shape_image = array("I")
     flags = np.frombuffer(columns.shape_flags, np.uint8)
-    kind = flags & KIND_BITS
     length = np.frombuffer(columns.shape_length, np.uint32)
     return Shapes(
         first=first,
-        order=order[: first[-1]].astype(np.uint32),
-        label=_labels(columns, chosen, notes),
-        kind=kind,
-        ignored=(flags & IGNORED_BIT) > 0,
-        relative=(flags & RELATIVE_BIT) > 0,
-        continues=(flags & CONTINUES_BIT) > 0,
-        start=_starts(kind == ShapeKind.RUN_LENGTHS, length),
+        order=order,
+        label=label,
+        flags=flags,
+        start=_starts(flags & np.uint8(KIND_BITS) == ShapeKind.RUN_LENGTHS, length),
         length=length,
         values=np.frombuffer(columns.values, np.float32)
         if columns.values
@@ -218,19 +216,41 @@ def _shapes(columns: Columns, kept: list[int], chosen: Sequence[str], notes: Not
     )
 
 
-def _starts(is_runs: NDArray[np.bool_], length: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """Return where each shape begins among the values, or among the runs."""
-    start = np.empty(len(length), np.int64)
+def _by_sample(columns: Columns, kept: list[int]) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+    """Return where each sample's shapes begin in the order of the samples, and that order."""
+    position = np.full(len(columns.paths), len(kept), np.uint32)
+    position[kept] = np.arange(len(kept), dtype=np.uint32)
+    sample = position[np.frombuffer(columns.shape_image, np.uint32)]
+    first = np.zeros(len(kept) + 1, np.int64)
+    first[1:] = np.cumsum(np.bincount(sample, minlength=len(kept) + 1)[: len(kept)])
+    if len(sample) < 2 or bool((sample[1:] >= sample[:-1]).all()):
+        return first, np.arange(first[-1], dtype=np.uint32)
+    return first, np.argsort(sample, kind="stable")[: first[-1]].astype(np.uint32)
+
+
+def _starts(is_runs: NDArray[np.bool_], length: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Return where each shape begins among the values, or among the runs.
+
+    Raises:
+        DataError: when there are more numbers than can be counted here.
+    """
+    if int(length.sum(dtype=np.int64)) >= 1 << 32:
+        raise DataError(
+            "The outlines have more than 4,294,967,295 numbers in all. Simplify them, or divide the "
+            "data."
+        )
+    if not is_runs.any():
+        return np.cumsum(length, dtype=np.uint32) - length
+    start = np.empty(len(length), np.uint32)
     for chosen in (is_runs, ~is_runs):
-        ends = np.cumsum(length[chosen], dtype=np.int64)
-        start[chosen] = ends - length[chosen]
+        start[chosen] = np.cumsum(length[chosen], dtype=np.uint32) - length[chosen]
     return start
 
 
-def _labels(columns: Columns, chosen: Sequence[str], notes: Notes) -> NDArray[np.int32]:
+def _labels(columns: Columns, chosen: Sequence[str], notes: Notes) -> NDArray[np.int16]:
     """Return each shape's position in the classes chosen; those of other classes are noted."""
     places = {name: place for place, name in enumerate(chosen)}
-    table = np.array([places.get(name, -1) for name in columns.names], np.int32)
+    table = np.array([places.get(name, -1) for name in columns.names], np.int16)
     number = np.frombuffer(columns.shape_label, np.int32)
     for name, place in zip(columns.names, table, strict=True):
         if place < 0:

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from automl.data.findings import finding, listed
 from automl.records import Finding, Sample, TruthKind
 from automl.units import plural
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["across_findings", "conflict_finding", "conflicting", "copy_findings"]
 
 _LEAK = "A model may know the test image by heart, so its score would be too good"
 
 
-def conflicting(hashes: Sequence[str], labels: Sequence[str]) -> list[int]:
-    """Return the positions of images whose content also stands under another label."""
-    seen: dict[str, set[str]] = defaultdict(set)
-    for digest, label in zip(hashes, labels, strict=True):
-        seen[digest].add(label)
-    return [position for position, digest in enumerate(hashes) if len(seen[digest]) > 1]
+def conflicting(hashes: Sequence[str], labels: Sequence[str] | NDArray[np.bytes_]) -> list[int]:
+    """Return the positions of images whose content also stands under another label (or truth)."""
+    first: dict[str, int] = {}
+    found: set[str] = set()
+    for position, digest in enumerate(hashes):
+        if labels[first.setdefault(digest, position)] != labels[position]:
+            found.add(digest)
+    return [position for position, digest in enumerate(hashes) if digest in found] if found else []
 
 
 def conflict_finding(paths: Sequence[str], *, kind: TruthKind = "label") -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from automl.data import audit, copies
 from automl.data.formats import Listing
 from automl.data.survey import Survey
+from automl.data.truth_files import AMOUNT
 from automl.errors import DataError
 from automl.records import Finding, TruthKind, TruthRef
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Known", "known_of"]
+
+_AT_ONCE = 1 << 20
+"""Amounts that are added up together, so that little memory is needed."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,12 @@ class Known:
     """Of the images in the listing."""
     shown: tuple[tuple[int, ...], ...]
     """Classes that each image shows."""
-    digests: tuple[str, ...]
+    digests: list[str] | NDArray[np.bytes_]
     """What tells two truths apart."""
-    amounts: NDArray[np.int64]
-    """``(n, 3)``: image (its place in this order), class, objects or pixels; empty for labels."""
+    amounts: NDArray[np.void]
+    """Objects or pixels of each class: ``row, label, amount``; empty for labels."""
+    rows: NDArray[np.int64]
+    """``(N,)``: the row of each image in ``amounts``."""
     contradicting: tuple[str, ...]
     """Paths of images left out because copies of them have another truth."""
     truth: TruthRef | None
@@ -41,11 +47,14 @@ class Known:
 
     def totals(self, places: Sequence[int] | NDArray[np.intp]) -> tuple[int, ...]:
         """Return objects or pixels of each class in some of the images."""
-        wanted = np.zeros(len(self.positions) + 1, bool)
-        wanted[np.asarray(places, np.intp)] = True
-        rows = self.amounts[wanted[self.amounts[:, 0]]]
         counts = np.zeros(len(self.classes), np.int64)
-        np.add.at(counts, rows[:, 1], rows[:, 2])
+        wanted = np.zeros(int(self.rows.max(initial=-1)) + 1, bool)
+        wanted[self.rows[np.asarray(places, np.intp)]] = True
+        for start in range(0, len(self.amounts), _AT_ONCE):
+            some = self.amounts[start : start + _AT_ONCE]
+            some = some[some["row"] < len(wanted)]
+            some = some[wanted[some["row"]]]
+            np.add.at(counts, some["label"], some["amount"].astype(np.int64))
         return tuple(counts.tolist())
 
 
@@ -84,21 +93,21 @@ def known_of(
         keep_classes=keep_classes,
         progress=progress,
     )
-    amounts = np.stack(
-        [compiled.amounts[name].astype(np.int64) for name in ("row", "label", "amount")], axis=1
-    )
     everything = Known(
-        kind,
-        compiled.classes,
-        tuple(readable),
-        compiled.shown,
-        tuple(digest.hex() for digest in compiled.digests),
-        amounts,
-        (),
-        compiled.ref,
-        compiled.findings,
+        kind=kind,
+        classes=compiled.classes,
+        positions=tuple(readable),
+        shown=compiled.shown,
+        digests=compiled.digests,
+        amounts=compiled.amounts,
+        rows=np.arange(len(readable)),
+        contradicting=(),
+        truth=compiled.ref,
+        findings=compiled.findings,
     )
-    usable = _chosen(everything, np.flatnonzero(compiled.usable).tolist())
+    usable = everything
+    if not compiled.usable.all():
+        usable = _chosen(everything, np.flatnonzero(compiled.usable).tolist())
     if not usable.positions:
         reasons = " ".join(one.message for one in compiled.findings if one.severity == "error")
         raise DataError(f"No image in '{listing.root}' can be used. {reasons}".rstrip())
@@ -109,15 +118,16 @@ def _labels(listing: Listing, readable: list[int]) -> Known:
     labels = {name: (label,) for label, name in enumerate(listing.classes)}
     names = [listing.samples[i].label or "" for i in readable]
     return Known(
-        "label",
-        listing.classes,
-        tuple(readable),
-        tuple(labels[name] for name in names),
-        tuple(names),
-        np.zeros((0, 3), np.int64),
-        (),
-        None,
-        (),
+        kind="label",
+        classes=listing.classes,
+        positions=tuple(readable),
+        shown=tuple(labels[name] for name in names),
+        digests=names,
+        amounts=np.zeros(0, AMOUNT),
+        rows=np.arange(len(readable)),
+        contradicting=(),
+        truth=None,
+        findings=(),
     )
 
 
@@ -134,20 +144,16 @@ def _without_contradicting(known: Known, looked: Survey) -> Known:
 
 def _chosen(known: Known, places: list[int], *, contradicting: tuple[str, ...] = ()) -> Known:
     """Return what is known of some of the images."""
-    renumbered = np.full(len(known.positions), -1, np.int64)
-    renumbered[places] = np.arange(len(places))
-    amounts = known.amounts.copy()
-    amounts[:, 0] = renumbered[amounts[:, 0]]
-    return Known(
-        known.kind,
-        known.classes,
-        tuple(known.positions[place] for place in places),
-        tuple(known.shown[place] for place in places),
-        tuple(known.digests[place] for place in places),
-        amounts[amounts[:, 0] >= 0],
-        contradicting,
-        known.truth,
-        known.findings,
+    digests = known.digests
+    return replace(
+        known,
+        positions=tuple(known.positions[place] for place in places),
+        shown=tuple(known.shown[place] for place in places),
+        digests=(
+            [digests[place] for place in places] if isinstance(digests, list) else digests[places]
+        ),
+        rows=known.rows[places],
+        contradicting=contradicting,
     )
 
 

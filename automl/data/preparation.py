@@ -222,7 +222,7 @@ def _fingerprint(samples: Sequence[Sample], known: Known) -> str:
     if known.kind != "label":  # labels are in the lines by name
         digest.update("\n".join((known.kind, *known.classes, "")).encode())
     lines = (
-        f"{one.sha256} {one.split} {truth}\n"
+        f"{one.sha256} {one.split} {truth.hex() if isinstance(truth, bytes) else truth}\n"
         for one, truth in zip(samples, known.digests, strict=True)
     )
     for line in sorted(lines):

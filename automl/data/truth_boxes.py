@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from automl.data.annotation_columns import ShapeKind, Shapes
+from automl.data.annotation_columns import (
+    CONTINUES_BIT,
+    IGNORED_BIT,
+    KIND_BITS,
+    RELATIVE_BIT,
+    ShapeKind,
+    Shapes,
+    has_flag,
+)
 from automl.data.annotation_notes import Notes
 from automl.data.orientation import turn_corners
 from automl.data.run_lengths import bounds_of_runs
@@ -90,21 +98,22 @@ def _bounds(
 ) -> Boxes:
     """Return the bounds of every object, wherever they lie, those of unknown classes left out."""
     corners = np.full((len(shape), 4), np.nan)
-    is_box = shapes.kind[shape] == ShapeKind.BOX
-    start = shapes.start[shape[is_box]]
+    flags = shapes.flags[shape]
+    is_box = flags & np.uint8(KIND_BITS) == ShapeKind.BOX
+    start = shapes.start[shape[is_box]].astype(np.int64)
     corners[is_box] = shapes.values[start[:, None] + np.arange(4)]
     for place in np.flatnonzero(~is_box).tolist():
         bounds = _outline_bounds(shapes, int(shape[place]), int(row[place]), images, problems)
         if bounds is not None:
             corners[place] = bounds
-    relative = shapes.relative[shape]
+    relative = has_flag(flags, RELATIVE_BIT)
     corners[relative] *= images.sizes[row[relative]][:, [1, 0, 1, 0]]
     for position, orientation in images.turned.items():
         here = (row == position) & ~relative
         upright = (int(images.sizes[position][0]), int(images.sizes[position][1]))
         corners[here] = turn_corners(corners[here], orientation, upright)
-    boxes = Boxes(row, corners, shapes.label[shape].astype(np.int64), shapes.ignored[shape])
-    continues = shapes.continues[shape]
+    boxes = Boxes(row, corners, shapes.label[shape].astype(np.int64), has_flag(flags, IGNORED_BIT))
+    continues = has_flag(flags, CONTINUES_BIT)
     if continues.any():
         boxes = _joined(boxes, continues)
     return boxes.chosen((boxes.labels >= 0) & ~np.isnan(boxes.corners).any(1))
@@ -114,7 +123,7 @@ def _outline_bounds(
     shapes: Shapes, shape: int, position: int, images: Images, problems: Notes
 ) -> tuple[float, ...] | None:
     start, length = int(shapes.start[shape]), int(shapes.length[shape])
-    if shapes.kind[shape] == ShapeKind.RUN_LENGTHS:
+    if int(shapes.flags[shape]) & KIND_BITS == ShapeKind.RUN_LENGTHS:
         runs = shapes.runs[start : start + length]
         if not runs_fit(runs, images, position):
             problems.add("run-length-size", "", path=images.paths[position])

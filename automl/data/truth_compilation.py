@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,11 +56,12 @@ class Compilation:
     def __post_init__(self) -> None:
         count = len(self.images.paths)
         self.entries = np.zeros(count, ENTRY)
-        self.entries["path"] = [path_digest(path) for path in self.images.paths]
+        digests = (path_digest(path) for path in self.images.paths)
+        self.entries["path"] = np.fromiter(digests, "S16", count)
         self.entries["height"], self.entries["width"] = self.images.sizes.T
         self.entries["table"] = -1
         self.entries["usable"] = True
-        self._rows, self._values, self._amounts = array("I"), array("H"), array("Q")
+        self._counted: list[NDArray[np.void]] = []
         self._written = 0
         self._polarities: dict[int, Polarity] = {}
 
@@ -79,13 +79,9 @@ class Compilation:
         known = class_tables(
             self.listing.classes, self.annotations.codings, self._decide_polarities()
         )
-        counted = np.zeros(len(self._rows), AMOUNT)
-        counted["row"], counted["label"], counted["amount"] = (
-            self._rows,
-            self._values,
-            self._amounts,
-        )
-        amounts = classified(counted, self.entries["table"], known)
+        counted = np.concatenate([np.zeros(0, AMOUNT), *self._counted])
+        self._counted.clear()
+        amounts = classified(counted, self.entries["table"], known) if known.tables[1:] else counted
         if kind == "defect":
             self._judge_defects(amounts)
         else:
@@ -187,9 +183,9 @@ class Compilation:
     def _count(
         self, rows: NDArray[np.int64], values: NDArray[np.int64], amounts: NDArray[np.int64]
     ) -> None:
-        self._rows.extend(rows.tolist())
-        self._values.extend(values.tolist())
-        self._amounts.extend(amounts.tolist())
+        counted = np.empty(len(rows), AMOUNT)
+        counted["row"], counted["label"], counted["amount"] = rows, values, amounts
+        self._counted.append(counted)
 
     def _decide_polarities(self) -> dict[int, Literal["white", "black"]]:
         """Return the colour of the objects for each coding; say so where the spec leaves it open."""

@@ -47,8 +47,8 @@ class CompiledTruth:
     """The classes that each image shows, ascending."""
     usable: NDArray[np.bool_]
     """``(N,)``: false for images that must be left out."""
-    digests: tuple[bytes, ...]
-    """What tells two truths apart, 16 bytes for each image."""
+    digests: NDArray[np.bytes_]
+    """``(N,)``: what tells two truths apart, 16 bytes for each image."""
     amounts: NDArray[np.void]
     """Objects or pixels of each class in each image that shows it: ``row, label, amount``."""
     findings: tuple[Finding, ...]
@@ -122,13 +122,9 @@ def _images(
         elif is_rotated and claimed == (0, 0) and _has_shapes(annotations, position):
             problems.add("unclear-orientation", "", path=one.path)
     paths = [facts[position].path for position in positions]
-    sizes = [(facts[position].height, facts[position].width) for position in positions]
-    return Images(
-        paths,
-        np.array(positions, np.int64),
-        np.array(sizes, np.int64).reshape(-1, 2),
-        turned,
-    )
+    sizes = (side for i in positions for side in (facts[i].height, facts[i].width))
+    size = np.fromiter(sizes, np.int64, 2 * len(positions)).reshape(-1, 2)
+    return Images(paths, np.array(positions, np.int64), size, turned)
 
 
 def _has_shapes(annotations: Annotations, position: int) -> bool:
@@ -149,9 +145,7 @@ def _key(
     digest.update(repr(sorted(images.turned.items())).encode())
     digest.update(annotations.claimed[images.samples].tobytes())
     if annotations.shapes is not None:
-        for name in ("first", "order", "label", "kind", "ignored", "relative", "continues"):
-            digest.update(getattr(annotations.shapes, name).data)
-        for name in ("length", "values", "runs"):
+        for name in ("first", "order", "label", "flags", "length", "values", "runs"):
             digest.update(getattr(annotations.shapes, name).data)
         digest.update(images.samples.tobytes())
     if annotations.masks:
@@ -180,12 +174,12 @@ def _loaded(folder: Path, key: str) -> CompiledTruth:
     count = len(files.entries)
     shown: list[tuple[int, ...]] = [()] * count
     known: dict[tuple[int, ...], tuple[int, ...]] = {}
-    rows, labels = files.amounts["row"], files.amounts["label"]
-    ends = np.searchsorted(rows, np.arange(count + 1))
-    every = labels.tolist()
-    for row, (start, end) in enumerate(zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)):
-        classes = tuple(every[start:end])
-        shown[row] = known.setdefault(classes, classes)
+    labels = files.amounts["label"]
+    ends = np.cumsum(np.bincount(files.amounts["row"], minlength=count)).tolist()
+    start = 0
+    for row, end in enumerate(ends):
+        classes = tuple(labels[start:end].tolist())
+        shown[row], start = known.setdefault(classes, classes), end
     if files.index.kind == "defect":
         each = ((0,), (1,))
         shown = [each[label] for label in files.entries["label"].tolist()]
@@ -194,7 +188,7 @@ def _loaded(folder: Path, key: str) -> CompiledTruth:
         classes=files.index.classes,
         shown=tuple(shown),
         usable=files.entries["usable"].copy(),
-        digests=tuple(files.entries["digest"].tolist()),
+        digests=files.entries["digest"].copy(),
         amounts=files.amounts,
         findings=files.index.findings,
     )

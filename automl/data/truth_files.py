@@ -48,7 +48,7 @@ ENTRY = np.dtype(
 """One image. ``path``: hash of its path. ``start``, ``length``: its boxes, or the bytes of its mask
 (0: none). ``table``: what turns values of its mask into classes."""
 
-AMOUNT = np.dtype([("row", "<u4"), ("label", "<u2"), ("amount", "<u8")])
+AMOUNT = np.dtype([("row", "<u4"), ("label", "<u2"), ("amount", "<u4")])
 """How many objects or pixels of a class (or value of a mask) an image has."""
 
 _FILES: dict[str, np.dtype[Any]] = {

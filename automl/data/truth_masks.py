@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from automl.data.annotation_columns import MaskCoding, ShapeKind, Shapes
+from automl.data.annotation_columns import (
+    IGNORED_BIT,
+    KIND_BITS,
+    RELATIVE_BIT,
+    MaskCoding,
+    ShapeKind,
+    Shapes,
+)
 from automl.data.filling import fill_outline
 from automl.data.mask_files import UnknownValuesError, read_mask
 from automl.data.orientation import is_stored_size, read_orientation, turn_pixels, turn_points
@@ -113,14 +120,15 @@ def draw_mask(shapes: Shapes, images: Images, row: int, *, background: int) -> M
         if label < 0:
             continue
         start, length = int(shapes.start[shape]), int(shapes.length[shape])
-        is_runs = shapes.kind[shape] == ShapeKind.RUN_LENGTHS
+        flags = int(shapes.flags[shape])
+        is_runs = flags & KIND_BITS == ShapeKind.RUN_LENGTHS
         column = shapes.runs if is_runs else shapes.values
         same = (label, column[start : start + length].tobytes())
         if same in drawn:
             made.notes.append(("duplicate-object", ""))
             continue
         drawn.add(same)
-        value = IGNORED if shapes.ignored[shape] else label
+        value = IGNORED if flags & IGNORED_BIT else label
         draw = _draw_runs if is_runs else _draw_outline
         made.notes.extend((rule, "") for rule in draw(pixels, shapes, shape, images, row, value))
     return made
@@ -149,7 +157,7 @@ def _draw_outline(
         return
     height, width = pixels.shape
     points = shapes.values[start : start + length].reshape(-1, 2).astype(np.float64)
-    if shapes.relative[shape]:
+    if int(shapes.flags[shape]) & RELATIVE_BIT:
         points = points * [width, height]
     elif row in images.turned:
         points = turn_points(points, images.turned[row], (height, width))

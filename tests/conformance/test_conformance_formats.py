@@ -72,7 +72,7 @@ def bad() -> dict[str, tuple[str, bytes]]:
 def _prepare(root: Path, name: str) -> PreparedData:
     split = SplitSpec(val=0.2, test=0.2, group=None, seed=0)
     spec = DataSpec(str(root), name, (), split, 10**8)
-    return prepare(spec, task="classification", stored_side=32)
+    return prepare(spec, truth="label", stored_side=32)
 
 
 def test_every_format_can_be_written_here() -> None:
@@ -97,7 +97,7 @@ def test_a_format_reads_back_what_was_written(name: str, tmp_path: Path, good: I
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_format_is_detected_with_a_reason(name: str, tmp_path: Path, good: Images) -> None:
     WRITERS[name](tmp_path, good)
-    found = detect(tmp_path, task="classification")
+    found = detect(tmp_path, truth="label")
     assert (found.name, found.classes, found.images) == (name, ("left", "right"), 48)
     assert found.reason
 

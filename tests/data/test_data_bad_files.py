@@ -297,7 +297,7 @@ def test_real_paper_has_no_false_alarms_of_near_duplicates(
         ),
         (
             lambda root: [file.unlink() for file in root.rglob("*.png")],
-            "No images for the task 'classification' were recognised in '{root}'.",
+            "No labels of whole images were recognised in '{root}'.",
         ),
         (
             lambda root: [f.unlink() for f in root.rglob("*.png") if not f.stem.endswith("00")],
