@@ -7,34 +7,34 @@ first those two, then the annotations, so that memory holds names and shapes but
 from __future__ import annotations
 
 import posixpath
-import re
 from pathlib import Path
 from typing import Any
 
 from automl.data.annotations import AnnotationBuilder
+from automl.data.formats.coco_layout import (
+    ROBOFLOW,
+    chosen_files,
+    folder_of_images,
+    folders_of,
+    is_coco,
+    refuse_broken,
+    splits_of_files,
+)
 from automl.data.formats.images import (
     ImageIndex,
     all_files,
-    folder_split,
+    claimed_size,
     leftovers,
     sample_files,
     shown_path,
-    stem,
 )
-from automl.data.formats.json_items import beginning, object_items
-from automl.data.formats.listing import SPLIT_NAMES, Listing, ReadOptions, is_image_name, walk
+from automl.data.formats.json_items import object_items
+from automl.data.formats.listing import Listing, ReadOptions, walk
 from automl.data.run_lengths import decode_compressed
 from automl.errors import DataError
 from automl.records import Split, TruthKind
 
 __all__ = ["CocoFormat"]
-
-_ARRAY = re.compile(r'"(images|annotations|categories)"\s*:\s*\[\s*\{')
-_SIGNS = ('"file_name"', '"image_id"', '"category_id"', '"supercategory"')
-"""One of the arrays, and one of the keys in them, tell COCO from other JSON."""
-_ROBOFLOW = "_annotations.coco.json"
-_ENDS_OF_FOLDERS = ("images", "data")
-"""Where exporters put the images beside the JSON file."""
 
 
 class CocoFormat:
@@ -52,28 +52,28 @@ class CocoFormat:
     def recognise(self, root: Path) -> str | None:
         """Say which JSON file describes images and their annotations."""
         if root.is_file():
-            return f"'{root.name}' is a COCO JSON file" if _is_coco(root) else None
-        likely = [f"{split}/{_ROBOFLOW}" for split in ("train", "valid", "test")]
+            return f"'{root.name}' is a COCO JSON file" if is_coco(root) else None
+        likely = [f"{split}/{ROBOFLOW}" for split in ("train", "valid", "test")]
         for path in [*likely, *sample_files(root, ".json", most=20)]:
-            if (root / path).is_file() and _is_coco(root / path):
+            if (root / path).is_file() and is_coco(root / path):
                 return f"'{path}' lists images and their annotations: COCO"
         return None
 
     def read(self, root: Path, *, options: ReadOptions) -> Listing:
         """List every image that the files describe, with its boxes and outlines."""
-        folder = _folder_of_images(root) if root.is_file() else root
+        folder = folder_of_images(root) if root.is_file() else root
         found = walk(folder)
         given = [shown_path(folder, root)] if root.is_file() else all_files(found, ".json")
-        files = given if root.is_file() else _chosen(folder, given)
+        files = given if root.is_file() else chosen_files(folder, given)
         if not files:
-            _refuse_broken(folder, given)
+            refuse_broken(folder, given)
             raise DataError(
                 f"No COCO file was found in '{root}': a JSON file with images, annotations and "
                 "categories. Name the file itself in the spec's data.path."
             )
         index = ImageIndex(found.images)
         builder = AnnotationBuilder(folder, options, source=files[0])
-        splits = _splits(files)
+        splits = splits_of_files(files)
         met: set[str] = set()
         classes: dict[tuple[int, str], str] = {}
         for file in files:
@@ -103,7 +103,7 @@ class _Reading:
     ) -> None:
         self._path, self._file, self._builder = path, file, builder
         self._index, self._split = index, split
-        self._folders = _folders(file)
+        self._folders = folders_of(file)
         self._images: dict[int | str, int | None] = {}
         """Number of each image by its id; ``None``: it is not there."""
         self._categories: dict[int | str, tuple[str, str]] = {}
@@ -157,7 +157,7 @@ class _Reading:
             self._builder.note("duplicate-entry", where, path=path)
         self.met.add(path)
         split = self._split or self._index.split_of(path)
-        size = _size(item.get("height"), item.get("width"))
+        size = claimed_size(item.get("height"), item.get("width"))
         self._images[key] = self._builder.image(path, split=split, size=size, where=where)
         return ""
 
@@ -245,59 +245,6 @@ class _Reading:
         return ""
 
 
-def _is_coco(file: Path) -> bool:
-    text = beginning(file)
-    is_object = text.lstrip()[:1] == "{"
-    return is_object and _ARRAY.search(text) is not None and any(sign in text for sign in _SIGNS)
-
-
-def _refuse_broken(folder: Path, files: list[str]) -> None:
-    """Raise what is wrong with the first files, which may be COCO's but for a fault."""
-    for path in files[:5]:
-        for _ in object_items(folder / path, "images"):
-            pass
-
-
-def _chosen(folder: Path, files: list[str]) -> list[str]:
-    """Return the COCO files; where some are called ``instances…``, those alone."""
-    found = [path for path in files if _is_coco(folder / path)]
-    instances = [path for path in found if stem(path).lower().startswith("instances")]
-    return instances or found
-
-
-def _folder_of_images(file: Path) -> Path:
-    """Return the folder of a file's images: its own, or the one above ``annotations``."""
-    if file.parent.name.lower() not in ("annotations", "labels", "json"):
-        return file.parent
-    with_images = any(is_image_name(entry.name) for entry in file.parent.iterdir())
-    return file.parent if with_images else file.parent.parent
-
-
-def _folders(file: str) -> list[str]:
-    """Return where the images of a file may be, the likeliest first."""
-    here = posixpath.dirname(file)
-    above = posixpath.dirname(here) if here else ""
-    subset = re.sub(r"^(instances|annotations?|coco|person_keypoints)[_-]*", "", stem(file))
-    ends = [""]
-    for end in _ENDS_OF_FOLDERS:
-        ends += [end, f"{end}/{subset}", f"{subset}/{end}"]
-    ends.append(subset)
-    folders = [posixpath.join(base, end).rstrip("/") for base in (here, above) for end in ends]
-    return list(dict.fromkeys(folders))
-
-
-def _splits(files: list[str]) -> dict[str, Split]:
-    """Return the split of each file; none unless one is for training and another is not."""
-    splits = {file: split for file in files if (split := _word_split(file) or folder_split(file))}
-    kinds = set(splits.values())
-    return splits if Split.TRAIN in kinds and len(kinds) > 1 else {}
-
-
-def _word_split(file: str) -> Split | None:
-    words = re.split(r"[^a-z]+", stem(file).lower())
-    return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), None)
-
-
 def _order(key: int | str) -> tuple[int, str]:
     """Ids in the order of their values; those that are text come last."""
     return (key, "") if isinstance(key, int) else (1 << 62, key)
@@ -307,13 +254,6 @@ def _key(item: Any, name: str) -> int | str | None:
     """Return an id, or ``None`` when there is none that could be looked up."""
     key = item.get(name) if isinstance(item, dict) else None
     return key if isinstance(key, (int, str)) and not isinstance(key, bool) else None
-
-
-def _size(height: Any, width: Any) -> tuple[int, int] | None:
-    """Return (height, width) as claimed, if they are sizes."""
-    if not isinstance(height, int) or not isinstance(width, int) or min(height, width) < 1:
-        return None
-    return height, width
 
 
 def _are_numbers(values: list[Any]) -> bool:

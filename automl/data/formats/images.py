@@ -21,6 +21,7 @@ from automl.records import Finding, Split
 __all__ = [
     "ImageIndex",
     "all_files",
+    "claimed_size",
     "folder_split",
     "leftovers",
     "sample_files",
@@ -140,6 +141,13 @@ def sample_files(root: Path, suffix: str, *, most: int = 20) -> list[str]:
         if depth < _DEPTH_LOOKED_AT:
             waiting.extend((posixpath.join(folder, name), depth + 1) for name in below)
     return sorted(paths[:most])
+
+
+def claimed_size(height: object, width: object) -> tuple[int, int] | None:
+    """Return (height, width) as annotations claim it; ``None`` when these are no sizes."""
+    if not isinstance(height, int) or not isinstance(width, int) or min(height, width) < 1:
+        return None
+    return height, width
 
 
 def shown_path(root: Path, path: Path) -> str:

@@ -22,7 +22,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.data.annotations import AnnotationBuilder
-from automl.data.formats.images import ImageIndex, all_files, leftovers, sample_files, stem
+from automl.data.formats.images import (
+    ImageIndex,
+    all_files,
+    claimed_size,
+    leftovers,
+    sample_files,
+    stem,
+)
 from automl.data.formats.json_items import beginning
 from automl.data.formats.listing import Listing, ReadOptions, walk
 from automl.data.formats.outlines import ellipse
@@ -120,7 +127,7 @@ class _Reading:
         path = self._image_of(file, content.get("imagePath"))
         if path is None:
             return
-        size = _size(content.get("imageHeight"), content.get("imageWidth"))
+        size = claimed_size(content.get("imageHeight"), content.get("imageWidth"))
         split = self._index.split_of(path)
         image = self._builder.image(path, split=split, size=size, where=file)
         if image is not None:
@@ -287,10 +294,3 @@ def _load(file: Path) -> Any:
 def _is_labelme(file: Path) -> bool:
     text = beginning(file)
     return text.lstrip()[:1] == "{" and _SHAPES.search(text) is not None
-
-
-def _size(height: Any, width: Any) -> tuple[int, int] | None:
-    """Return (height, width) as claimed, if they are sizes."""
-    if not isinstance(height, int) or not isinstance(width, int) or min(height, width) < 1:
-        return None
-    return height, width

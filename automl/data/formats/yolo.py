@@ -15,7 +15,8 @@ from automl.data.annotations import AnnotationBuilder
 from automl.data.findings import finding, listed
 from automl.data.formats.images import ImageIndex, all_files, leftovers, sample_files, stem
 from automl.data.formats.listing import Listing, ReadOptions, walk
-from automl.data.formats.yolo_names import NAMES_FILES, Names, find_names, splits_of
+from automl.data.formats.yolo_names import NAMES_FILES, Names, find_names
+from automl.data.formats.yolo_splits import splits_of
 from automl.errors import DataError
 from automl.records import Finding, Split, TruthKind
 from automl.units import plural

@@ -1,24 +1,21 @@
-"""What the files beside YOLO's labels say: the names of the classes, and the images of each split.
+"""What the files beside YOLO's labels say: the names of the classes, and where the splits are.
 
 ``data.yaml`` of Ultralytics and Roboflow, ``obj.data`` and ``obj.names`` of Darknet, ``classes.txt`` of
-LabelImg. Paths in them are mostly those of another machine, so that of each as much is used as leads
-to something below the data's folder.
+LabelImg.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from automl.data.findings import finding, listed
-from automl.data.formats.images import ImageIndex
 from automl.data.formats.listing import SPLIT_NAMES
 from automl.errors import DataError
-from automl.records import Finding, Split
+from automl.records import Split
 from automl.units import plural
 
-__all__ = ["NAMES_FILES", "Names", "Splits", "find_names", "splits_of"]
+__all__ = ["NAMES_FILES", "Names", "filled_lines", "find_names", "parts_of"]
 
 NAMES_FILES = ("classes.txt", "names.txt", "class_names.txt", "predefined_classes.txt")
 """Text files that name classes, lower case; so do ``*.names`` and ``*.labels``."""
@@ -57,16 +54,6 @@ class Names:
         return f"class {word}, where {source} names {known} from 0 to {max(self.by_number)}"
 
 
-@dataclass
-class Splits:
-    """The split of each image that the data's own files name."""
-
-    by_path: dict[str, Split] | None = None
-    """``None``: no file names any."""
-    files: list[str] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-
-
 def find_names(
     root: Path, files: list[str], *, wanted: tuple[str, ...], chosen: str | None
 ) -> Names:
@@ -92,7 +79,7 @@ def find_names(
     lists = [path for path in files if _is_names_file(path)]
     if not lists:
         return Names(dict(enumerate(wanted)))
-    contents = {path: _lines(root / path) for path in lists}
+    contents = {path: filled_lines(root / path) for path in lists}
     other = next((path for path in lists if contents[path] != contents[lists[0]]), None)
     if other is not None:
         raise DataError(
@@ -102,28 +89,6 @@ def find_names(
     if not contents[lists[0]]:
         raise DataError(f"'{root / lists[0]}' is empty. Write the name of each class, one a line.")
     return Names(dict(enumerate(contents[lists[0]])), tuple(lists))
-
-
-def splits_of(root: Path, names: Names, index: ImageIndex) -> Splits:
-    """Return the split of each image in the folders and lists that are named for train, val, test."""
-    result = Splits()
-    if not names.entries:
-        return result
-    folders = _folders(index)
-    by_path: dict[str, Split] = {}
-    conflicts: dict[str, None] = {}
-    lost: list[str] = []
-    for split, entry in names.entries:
-        images = _images_of(root, names, entry, index=index, folders=folders, result=result)
-        if images is None:
-            lost.append(entry)
-        for path in images or ():
-            if by_path.setdefault(path, split) is not split:
-                conflicts.setdefault(path)
-    result.findings += _split_findings(names.files[0], lost, list(conflicts))
-    if Split.TRAIN in by_path.values():
-        result.by_path = by_path
-    return result
 
 
 def _from_yaml(root: Path, path: str) -> Names | None:
@@ -170,9 +135,9 @@ def _from_yaml(root: Path, path: str) -> Names | None:
 
 def _from_data(root: Path, path: str) -> Names | None:
     """Return what Darknet's ``obj.data`` says: ``key = value`` lines."""
-    rows = (row.partition("=") for row in _lines(root / path))
+    rows = (row.partition("=") for row in filled_lines(root / path))
     values = {key.strip().lower(): value.strip() for key, _, value in rows}
-    parts = _parts(values.get("names", ""))
+    parts = parts_of(values.get("names", ""))
     for at in range(len(parts)):
         named = "/".join(parts[at:])
         if (root / named).is_file():
@@ -181,7 +146,7 @@ def _from_data(root: Path, path: str) -> Names | None:
                 for key, value in values.items()
                 if key in SPLIT_NAMES and value
             )
-            return Names(dict(enumerate(_lines(root / named))), (path, named), entries)
+            return Names(dict(enumerate(filled_lines(root / named))), (path, named), entries)
     return None
 
 
@@ -203,87 +168,7 @@ def _numbered(names: object) -> dict[int, str] | None:
     return result if result and len(set(result.values())) == len(result) else None
 
 
-def _images_of(
-    root: Path,
-    names: Names,
-    entry: str,
-    *,
-    index: ImageIndex,
-    folders: frozenset[str],
-    result: Splits,
-) -> list[str] | None:
-    """Return the images of a folder or list that is named; ``None`` when neither is there."""
-    parts = [*_parts(names.base), *_parts(entry)]
-    here = names.files[0].rpartition("/")[0]
-    for at in range(len(parts)):
-        rest = "/".join(parts[at:])
-        for path in dict.fromkeys((f"{here}/{rest}" if here else rest, rest)):
-            if path in folders:
-                return [image for image in index.images if image.startswith(path + "/")]
-            if path.lower().endswith(".txt") and (root / path).is_file():
-                result.files.append(path)
-                return list(_listed_images(root, path, index, result))
-    return list(index.images) if not parts else None
-
-
-def _listed_images(root: Path, file: str, index: ImageIndex, result: Splits) -> Iterator[str]:
-    here = file.rpartition("/")[0]
-    lost: list[str] = []
-    for line in _lines(root / file):
-        parts = _parts(line)
-        names = ("/".join(parts[at:]) for at in range(len(parts)))
-        for name in names:
-            path = next((each for each in (f"{here}/{name}", name) if each in index), None)
-            if path is not None:
-                yield path
-                break
-        else:
-            lost.append(line)
-    if lost:
-        result.findings.append(
-            finding(
-                "missing-image",
-                "warning",
-                f"Left out: {plural(len(lost), 'image')} that '{file}' lists, but that are not "
-                f"there: {listed(lost)}.",
-                remedy="Put the images back, or remove them from the list.",
-                paths=lost,
-            )
-        )
-
-
-def _split_findings(file: str, lost: list[str], conflicts: list[str]) -> Iterator[Finding]:
-    if lost:
-        yield finding(
-            "missing-folder",
-            "warning",
-            f"Not found: {listed(lost)}, which {file} names for a split.",
-            remedy="Correct the path, or remove it.",
-            paths=lost,
-        )
-    if conflicts:
-        yield finding(
-            "conflicting-splits",
-            "error",
-            f"Kept in the first split given: {plural(len(conflicts), 'image')} that {file} gives "
-            f"two splits: {listed(conflicts)}.",
-            remedy="Keep one split per image.",
-            paths=conflicts,
-        )
-
-
-def _folders(index: ImageIndex) -> frozenset[str]:
-    """Return every folder that holds an image at any depth."""
-    found: set[str] = set()
-    for path in index.images:
-        folder = path.rpartition("/")[0]
-        while folder and folder not in found:
-            found.add(folder)
-            folder = folder.rpartition("/")[0]
-    return frozenset(found)
-
-
-def _parts(path: str) -> list[str]:
+def parts_of(path: str) -> list[str]:
     """Return the parts of a path of any machine that lead downwards."""
     return [part for part in path.strip().replace("\\", "/").split("/") if part.strip(".")]
 
@@ -293,7 +178,7 @@ def _is_names_file(path: str) -> bool:
     return name in NAMES_FILES or name.endswith((".names", ".labels"))
 
 
-def _lines(file: Path) -> list[str]:
+def filled_lines(file: Path) -> list[str]:
     """Return the lines that are not blank, without spaces around them."""
     return [line.strip() for line in _text(file).splitlines() if line.strip()]
 
