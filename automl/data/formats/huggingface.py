@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from automl.data.annotations import AnnotationBuilder
-from automl.data.formats.class_lists import read_class_list
+from automl.data.formats.class_lists import ClassList, read_class_list
 from automl.data.formats.hub_rows import (
     IMAGE_COLUMNS,
     MASK_COLUMNS,
@@ -74,14 +74,16 @@ class HuggingfaceFormat:
         for file in files:
             for line, row in _rows(root, file, builder):
                 reader.add(file, row, where=f"{file}, line {line}")
-        coded = _add_masks(builder, reader.masks, root, options)
+        classes = _class_list(root, reader.masks) if options.truth == "mask" else None
+        coded = _add_masks(builder, reader.masks, root, options, classes)
         masks = frozenset(mask for _, mask, _ in reader.masks)
         left = [path for path in found.images if path not in masks and not builder.is_known(path)]
         builder.unannotated(left)
+        used = [*files, *([classes.path(root)] if classes else [])]
         return builder.finish(
             classes=coded.coding.names if coded else None,
             files_seen=len(found.images) - len(masks),
-            findings=(*leftovers(found, files), *(coded.findings if coded else ())),
+            findings=(*leftovers(found, used), *(coded.findings if coded else ())),
         )
 
 
@@ -109,7 +111,7 @@ class _Reader:
         if path not in self._images:
             return builder.note("missing-image", where, value=name)
         if builder.is_known(path):
-            return builder.note("duplicate-entry", where, path=path)
+            return builder.note("duplicate-entry", where, path=path, value=path)
         split = _folder_split(file) or split_of(row)
         image = builder.image(path, split=split, size=size_of(row), where=where)
         if image is None:
@@ -126,6 +128,7 @@ def _add_masks(
     masks: list[tuple[int, str, str]],
     root: Path,
     options: ReadOptions,
+    classes: ClassList | None,
 ) -> Coded | None:
     """Find out how the masks are coded, and add them."""
     if not masks or options.truth != "mask":
@@ -134,12 +137,17 @@ def _add_masks(
         [mask for _, mask, _ in masks],
         lambda path: read_source(root, path),
         options=options,
-        listed_classes=read_class_list([root, (root / masks[0][1]).parent]),
+        listed_classes=classes,
         where=f"'{posixpath.dirname(masks[0][1]) or root.name}'",
     )
     for image, mask, where in masks:
         builder.mask_file(image, mask, coded.coding, where=where)
     return coded
+
+
+def _class_list(root: Path, masks: list[tuple[int, str, str]]) -> ClassList | None:
+    """Return the list of classes at the top, or beside the masks."""
+    return read_class_list([root, *((root / mask).parent for _, mask, _ in masks[:1])])
 
 
 def _rows(

@@ -205,7 +205,7 @@ def _pair_in(root: Path, folder: str, names: list[str]) -> _Pair | None:
 def _example_beside(root: Path) -> str | None:
     """Return a mask that lies beside its image, if there is one."""
     for ending in _BESIDE:
-        for path in sample_files(root, ending, most=1):
+        for path in sample_files(root, ending):
             stem = path[: -len(ending)]
             folder = (root / path).parent
             with os.scandir(folder) as entries:

@@ -66,7 +66,7 @@ class ParquetFormat:
             paths = [root.name] if root.suffix.lower() == _SUFFIX else []
             folder = root.parent
         else:
-            paths, folder = sample_files(root, _SUFFIX, most=1), root
+            paths, folder = sample_files(root, _SUFFIX), root
         if not paths or _columns(folder / paths[0], "label") is None:
             return None
         return f"'{paths[0]}' holds images and what is known of them: parquet"
@@ -154,7 +154,7 @@ class _Reader:
         if path is None:
             return self.builder.note("malformed-entry", where, value="a row without an image")
         if not columns.is_embedded and self.builder.is_known(path):
-            return self.builder.note("duplicate-entry", where, path=path)
+            return self.builder.note("duplicate-entry", where, path=path, value=path)
         image = self.builder.image(
             path, split=split or split_of(row), size=size_of(row), where=where
         )
