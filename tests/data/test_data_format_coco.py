@@ -314,24 +314,29 @@ def test_the_format_says_what_it_needs(tmp_path: Path) -> None:
 
 
 INDEX = """
-import resource, sys
+import sys
 from pathlib import Path
 from automl.data.formats import ReadOptions
 from automl.data.formats.coco import CocoFormat
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+def peak_megabytes():  # of this process alone; getrusage begins with that of the parent
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+
+before = peak_megabytes()
 listing = CocoFormat().read(Path(sys.argv[1]), options=ReadOptions("boxes"))
 print(len(listing.samples), len(listing.annotations.shapes.label))
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print(peak_megabytes() - before)
 """
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
-    """20,000 images and 100,000 boxes in a file of 75 MB take less memory than the file."""
-    count = 20_000
+    """4,000 images and 20,000 boxes in a file of 53 MB take far less memory than the file."""
+    count = 4_000
     (tmp_path / "images").mkdir()
     for at in range(count):
         (tmp_path / "images" / f"{at:06d}.jpg").touch()
-    padding = "x" * 600
+    padding = "x" * 2_500
     with (tmp_path / "all.json").open("w") as stream:
         stream.write('{"images": [')
         rows = (
@@ -352,4 +357,4 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     )
     counts, megabytes = done.stdout.splitlines()
     assert counts == f"{count} {5 * count}"
-    assert float(megabytes) < 60 < (tmp_path / "all.json").stat().st_size / 2**20
+    assert float(megabytes) < 20 < (tmp_path / "all.json").stat().st_size / 2**20
