@@ -163,10 +163,10 @@ def _check_depth(architecture: Architecture, decoder: Decoder, depths: tuple[int
         )
     if depth not in depths:
         where = "" if depths == decoder.depths else f" on '{architecture.backbone}'"
-        choice = " or ".join(str(allowed) for allowed in depths)
+        choice = ", ".join(str(allowed) for allowed in depths)
         raise SpecError(
-            f"Decoder '{name}' takes an encoder depth of {choice}{where}; got {depth}. "
-            "Use such a depth ('full' is 5), or the decoder 'unet'."
+            f"The encoder depths that decoder '{name}' takes{where} are {choice}; got {depth}. "
+            "Use one of these; 'full' is 5."
         )
 
 
