@@ -12,11 +12,13 @@ Imported only where a detector is built, because it needs torch.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from automl.models.detector_boxes import ANCHORS
 
@@ -134,6 +136,34 @@ class _Head(nn.Module):
         for level in maps:
             for convolution in self.shared:
                 level = relu(next(norms)(convolution(level)))
+            found.append(level)
+        return found
+
+    def fuse(self) -> nn.Module:
+        """Return the same head for inference; timm's ``reparameterize_model`` asks for it."""
+        return _FoldedHead(list(self.shared), list(self.norms))
+
+
+class _FoldedHead(nn.Module):
+    """A head as it is delivered: the normalisations are part of the convolutions, of which each level
+    then has its own. An exporter folds no convolution that is shared, and a quantized network would go
+    to float and back at each normalisation that is left."""
+
+    def __init__(self, shared: Sequence[nn.Module], norms: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.layers = len(shared)
+        self.folded = nn.ModuleList(
+            fuse_conv_bn_eval(copy.deepcopy(shared[position % len(shared)]).eval(), norm)  # type: ignore[type-var, arg-type]  # lists of modules
+            for position, norm in enumerate(norms)
+        )
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Return maps of the same shapes."""
+        folded = iter(self.folded)
+        found = []
+        for level in maps:
+            for _ in range(self.layers):
+                level = relu(next(folded)(level))
             found.append(level)
         return found
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from automl.errors import SpecError
-from automl.models.backbones import create_backbone
+from automl.models.backbones import create_backbone, inference_form
 from automl.models.detector_boxes import (
     ANCHORS,
     anchor_boxes,
@@ -195,3 +195,21 @@ def test_what_is_said_of_an_anchor_leads_back_to_its_box() -> None:
     said = deltas_of_boxes(boxes, anchors)
     torch.testing.assert_close(boxes_of_anchors(said, anchors), boxes)
     torch.testing.assert_close(deltas_of_boxes(anchors, anchors), torch.zeros(2, 4))
+
+
+@pytest.mark.parametrize("decoder", ["fcos", "retinanet"])
+def test_delivered_form_says_the_same_without_normalisations_in_the_heads(decoder: str) -> None:
+    torch.manual_seed(0)
+    module = build_detector(architecture(decoder), classes=3).module
+    images = torch.randn(4, 3, 64, 64)
+    with torch.no_grad():
+        for _ in range(3):
+            module(images)  # statistics of each level's own
+        twin = inference_form(module)
+        expected, got = module.eval()(images), twin(images)
+    for before, after in zip(expected, got, strict=True):
+        for one, other in zip(before, after, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    heads = {type(part).__name__ for part in (twin.class_head, twin.box_head)}
+    assert heads == {"_FoldedHead"}
+    assert any(isinstance(part, torch.nn.BatchNorm2d) for part in module.class_head.modules())
