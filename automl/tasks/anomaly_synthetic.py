@@ -24,7 +24,7 @@ __all__ = ["COPIES", "add_defect"]
 COPIES = 6
 """An image: each kind twice, strong and faint. Of five validation images, which is what thirty good
 ones leave, this makes 150 pairs, so that scores are a hundredth apart and not a twenty-fifth."""
-_STRENGTHS = (2.5, 1.0)
+_STRENGTHS = (4.0, 2.5)
 """Change of the pixels, in standard deviations of the image's gray values: clear and faint."""
 _LEAST_CONTRAST = 4.0
 """Gray levels that a standard deviation counts as, at least: an even image has none of its own."""
