@@ -183,7 +183,7 @@ def test_a_second_column_of_images_holds_the_masks(tmp_path: Path) -> None:
 
 
 def test_a_column_of_paths_names_files_beside(tmp_path: Path) -> None:
-    write_images(tmp_path, "data/img/a.png", "data/b.png")
+    write_images(tmp_path, "data/img/a.png", "data/b.png", "data/c.png")
     paths = ["img\\a.png", "b.png", "b.png", None]
     _write(tmp_path, TRAIN, {"file_name": paths, "label": ["x", "y", "y", "z"]})
     listing = _read(tmp_path)
@@ -196,6 +196,7 @@ def test_a_column_of_paths_names_files_beside(tmp_path: Path) -> None:
         f"({TRAIN}, row 3).",
         "duplicate-entry": f"Counted once: 1 entry that describe an image again: "
         f"'data/b.png' ({TRAIN}, row 2).",
+        "unannotated-image": "Left out: 1 image that no annotation speaks of: 'data/c.png'.",
     }
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from automl.errors import DataError
 from automl.units import plural
 
-__all__ = ["ClassList", "color", "read_class_list"]
+__all__ = ["LIST_NAMES", "ClassList", "color", "read_class_list"]
 
-_LIST_NAMES = (
+LIST_NAMES = (
     "classes.txt", "class_names.txt", "obj.names", "labels.txt", "labelmap.txt",
     "classes.csv", "class_dict.csv", "colormap.csv", "colors.csv", "label_colors.txt",
 )  # fmt: skip
@@ -43,7 +43,7 @@ def read_class_list(folders: Sequence[Path]) -> ClassList | None:
         DataError: not readable, not UTF-8, a colour that is none, or a class named twice.
     """
     for folder in folders:
-        for name in _LIST_NAMES:
+        for name in LIST_NAMES:
             if (folder / name).is_file():
                 return _parse_list(folder / name)
     return None

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from automl.data.annotations import AnnotationBuilder
-from automl.data.formats.class_lists import read_class_list
+from automl.data.formats.class_lists import LIST_NAMES, read_class_list
 from automl.data.formats.hub_rows import (
     IMAGE_COLUMNS,
     MASK_COLUMNS,
@@ -28,8 +28,8 @@ from automl.data.formats.hub_rows import (
     size_of,
     split_of,
 )
-from automl.data.formats.images import all_files, sample_files
-from automl.data.formats.listing import SPLIT_NAMES, Listing, ReadOptions, walk
+from automl.data.formats.images import all_files, leftovers, sample_files
+from automl.data.formats.listing import SPLIT_NAMES, Listing, ReadOptions, Walk, walk
 from automl.data.formats.mask_codings import Coded, choose_coding
 from automl.data.source import image_columns, member_path, read_source
 from automl.errors import DataError
@@ -74,7 +74,8 @@ class ParquetFormat:
     def read(self, root: Path, *, options: ReadOptions) -> Listing:
         """Name every row of every file that has an image."""
         folder = root.parent if root.is_file() else root
-        files = [root.name] if root.is_file() else all_files(walk(root), _SUFFIX)
+        found = walk(root) if root.is_dir() else Walk()
+        files = [root.name] if root.is_file() else all_files(found, _SUFFIX)
         if not files:
             raise DataError(
                 f"The format 'parquet' needs a file that ends in .parquet; '{root}' has none. Name "
@@ -85,10 +86,12 @@ class ParquetFormat:
         for file in files:
             reader.add(file)
         masks = reader.add_masks(options)
+        left = [path for path in found.images if not reader.is_known(path)]
+        reader.builder.unannotated(left)
         return reader.builder.finish(
             classes=masks.coding.names if masks else reader.class_order(),
-            files_seen=reader.rows,
-            findings=masks.findings if masks else (),
+            files_seen=reader.rows + len(left),
+            findings=(*leftovers(found, [*files, *LIST_NAMES]), *(masks.findings if masks else ())),
         )
 
 
@@ -100,6 +103,7 @@ class _Reader:
         self.rows = 0
         self._root, self._truth = root, truth
         self._masks: list[tuple[int, str]] = []
+        self._files_of_masks: set[str] = set()
         self._names = ClassNames()
 
     def add(self, file: str) -> None:
@@ -120,6 +124,10 @@ class _Reader:
             text = str(error).strip().splitlines()[0][:200]
             self.builder.note("malformed-file", file, value=text)
         return None
+
+    def is_known(self, path: str) -> bool:
+        """Whether a row names a file, as an image or as a mask."""
+        return self.builder.is_known(path) or path in self._files_of_masks
 
     def add_masks(self, options: ReadOptions) -> Coded | None:
         """Find out how the masks are coded, and add them."""
@@ -167,6 +175,7 @@ class _Reader:
                 self._masks.append((image, member_path(file, number, columns.mask)))
             elif isinstance(mask, str) and mask:
                 self._masks.append((image, _beside(file, mask)))
+                self._files_of_masks.add(self._masks[-1][1])
         return None
 
 
