@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "BACKGROUND",
     "CONTINUES_BIT",
     "DEFECT",
     "GOOD",
@@ -33,6 +34,9 @@ __all__ = [
 
 GOOD, DEFECT = "good", "defect"
 """The two classes of images that are good or show a defect."""
+
+BACKGROUND = "background"
+"""Class of the pixels that lie in no outline."""
 
 NONE, CONTRADICTED = -1, -2
 """In the column of labels: no label; two different ones."""

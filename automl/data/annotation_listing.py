@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from automl.data.annotation_columns import (
+    BACKGROUND,
     DEFECT,
     GOOD,
     KIND_BITS,
@@ -34,10 +35,7 @@ from automl.units import plural
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["BACKGROUND", "finished", "unused_finding"]
-
-BACKGROUND = "background"
-"""Class of the pixels that lie in no outline."""
+__all__ = ["finished", "unused_finding"]
 
 _MOST_MASK_CLASSES = 254
 """Masks are uint8, 255 means "not known", and a background may have to be added to 253."""
@@ -140,10 +138,12 @@ def _classes(
             f"'{source}' names images, but no object in any of them. Annotate some, or name another "
             "folder in the spec's data.path."
         )
-    is_drawn = options.truth == "mask" and not columns.codings
+    has_background = options.truth == "mask" and (
+        not columns.codings or any(BACKGROUND in coding.names for coding in columns.codings)
+    )
     if options.classes:
         missing = [name for name in options.classes if name not in found]
-        if missing and not (is_drawn and missing == [BACKGROUND]):
+        if missing and not (has_background and missing == [BACKGROUND]):
             choose_classes(seen - set(missing), tuple(missing), where=f"'{source}'")
         chosen, unused = options.classes, ()
     elif given is not None:
@@ -151,7 +151,7 @@ def _classes(
         unused = tuple(name for name in given if name not in found and name != BACKGROUND)
     else:
         chosen, unused = choose_classes(found, (), where=f"'{source}'"), ()
-    if is_drawn and BACKGROUND not in chosen:
+    if has_background and BACKGROUND not in chosen:
         chosen = (BACKGROUND, *chosen)
     _check_number(chosen, options)
     return chosen, unused

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from automl.data.annotation_listing import BACKGROUND
+from automl.data.annotation_columns import BACKGROUND
 from automl.data.findings import Severity, finding, listed
 from automl.data.formats import RawSample
 from automl.records import Dataset, Finding, Sample, Split, SplitCounts

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from automl.data.annotation_columns import MaskCoding
+from automl.data.annotation_columns import BACKGROUND, MaskCoding
 from automl.data.truth import IGNORED
 
 if TYPE_CHECKING:
@@ -94,12 +94,16 @@ def read_mask(content: bytes, coding: MaskCoding) -> ReadMask:
 def class_table(
     coding: MaskCoding, classes: Sequence[str], *, polarity: Literal["white", "black"] = "white"
 ) -> tuple[int, ...]:
-    """Return the class of each of 256 numbers; :data:`IGNORED` for those of other classes."""
+    """Return the class of each of 256 numbers.
+
+    Classes that are not listed count as background, as outlines of such classes do; what has no
+    class, or no background to count as, is :data:`IGNORED`.
+    """
     places = {name: place for place, name in enumerate(classes)}
-    names = coding.names
+    names, other = coding.names, places.get(BACKGROUND, IGNORED)
     if coding.kind == "binary" and polarity == "black":
         names = names[::-1]
-    table = [places.get(name, IGNORED) for name in names[:IGNORED]]
+    table = [places.get(name, other) for name in names[:IGNORED]]
     return (*table, *[IGNORED] * (256 - len(table)))
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from automl.data.annotation_columns import DEFECT, Annotations
-from automl.data.annotation_listing import BACKGROUND, unused_finding
+from automl.data.annotation_columns import BACKGROUND, DEFECT, Annotations
+from automl.data.annotation_listing import unused_finding
 from automl.data.annotation_notes import Notes
 from automl.data.findings import finding
 from automl.data.formats.listing import Listing
@@ -230,7 +230,8 @@ class Compilation:
                 rows = counted["row"][of_coding & (counted["label"] == value)]
                 if name not in known.classes and len(rows):
                     paths = [self.images.paths[row] for row in rows.tolist()]
-                    self.problems.add_many("unlisted-class", paths, count=len(rows), value=name)
+                    rule = "unlisted-class" if BACKGROUND in known.classes else "unlisted-ignored"
+                    self.problems.add_many(rule, paths, count=len(rows), value=name)
 
     def _note_background(self, classes: tuple[str, ...], amounts: NDArray[np.void]) -> None:
         """Note images that show nothing but background."""

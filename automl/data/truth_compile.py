@@ -82,7 +82,7 @@ def compile_truth(
     problems = new_problems(annotations.source)
     images = _images(listing, annotations, facts, positions, problems)
     rotated = frozenset(r for r, i in enumerate(positions) if "exif-rotated" in facts[i].notes)
-    key = _key(listing, annotations, images, kind=kind, keep_classes=keep_classes)
+    key = _key(listing, annotations, images, rotated, kind=kind, keep_classes=keep_classes)
     folder = find_truth(key)
     if folder is None:
         try:
@@ -133,7 +133,13 @@ def _has_shapes(annotations: Annotations, position: int) -> bool:
 
 
 def _key(
-    listing: Listing, annotations: Annotations, images: Images, *, kind: str, keep_classes: bool
+    listing: Listing,
+    annotations: Annotations,
+    images: Images,
+    rotated: frozenset[int],
+    *,
+    kind: str,
+    keep_classes: bool,
 ) -> str:
     """Return a name made of everything that the compiled truths depend on.
 
@@ -142,7 +148,7 @@ def _key(
     digest = hashlib.sha256(f"automl-truth\n{kind}\n{keep_classes}\n".encode())
     digest.update("\0".join((*listing.classes, "", annotations.source, *images.paths)).encode())
     digest.update(images.sizes.tobytes())
-    digest.update(repr(sorted(images.turned.items())).encode())
+    digest.update(repr((sorted(images.turned.items()), sorted(rotated))).encode())
     digest.update(annotations.claimed[images.samples].tobytes())
     if annotations.shapes is not None:
         for name in ("first", "order", "label", "flags", "length", "values", "runs"):

@@ -76,6 +76,8 @@ class TruthIndex:
     findings: tuple[Finding, ...]
     sizes: tuple[int, ...]
     """Bytes of ``entries`` and each other file."""
+    checksums: tuple[int, ...]
+    """CRC-32 of the same files; 0 for ``masks``, each of which has its own."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ class TruthWriter:
         parent = cache_folder("truth")
         _remove_stale(parent)
         self._folder = Path(tempfile.mkdtemp(dir=parent, prefix=".unfinished-"))
+        self._checksums = dict.fromkeys(_FILES, 0)
         self._files: dict[str, IO[bytes]] = {
             name: (self._folder / name).open("wb") for name in _FILES
         }
@@ -119,7 +122,9 @@ class TruthWriter:
 
     def add(self, name: str, values: NDArray[np.generic]) -> None:
         """Append values to one of the columns."""
-        self._files[name].write(np.ascontiguousarray(values, _FILES[name]).data)
+        content = np.ascontiguousarray(values, _FILES[name]).tobytes()
+        self._checksums[name] = zlib.crc32(content, self._checksums[name])
+        self._files[name].write(content)
 
     def add_mask(self, pixels: bytes) -> tuple[int, int, int]:
         """Append a compressed mask; return where it begins, its length, and its checksum."""
@@ -137,12 +142,14 @@ class TruthWriter:
         findings: tuple[Finding, ...],
     ) -> Path:
         """Complete the folder under its name and return where it is."""
-        (self._folder / "entries").write_bytes(entries.tobytes())
+        content = entries.tobytes()
+        (self._folder / "entries").write_bytes(content)
         for file in self._files.values():
             file.flush()
             os.fsync(file.fileno())
         sizes = tuple((self._folder / name).stat().st_size for name in ("entries", *_FILES))
-        index = TruthIndex(_VERSION, kind, classes, tables, findings, sizes)
+        checksums = (zlib.crc32(content), *self._checksums.values())
+        index = TruthIndex(_VERSION, kind, classes, tables, findings, sizes, checksums)
         write_record(self._folder / "index.json", index)
         self._folder.chmod(0o755)
         target = self._folder.with_name(self._key)
@@ -169,7 +176,13 @@ def find_truth(key: str) -> Path | None:
     """Return the folder of that name if it is whole, else ``None``."""
     try:
         folder = cache_folder("truth") / key
-        open_truth(folder)
+        files = open_truth(folder)
+        for name, checksum in zip(("entries", *_FILES), files.index.checksums, strict=True):
+            if (
+                name != "masks"
+                and zlib.crc32(getattr(files, name).reshape(-1).view(np.uint8)) != checksum
+            ):
+                return None
     except (OSError, ValueError, AutomlError):
         return None  # absent or torn: it is made again
     return folder

@@ -115,6 +115,13 @@ _RULES: Rules = {
     "unlisted-class": (
         "info",
         _MASK,
+        "Taken as background: pixels of classes that are not among data.classes, in {what}"
+        "{values}{places}.",
+        "Nothing, if they were left out on purpose.",
+    ),
+    "unlisted-ignored": (
+        "warning",
+        _MASK,
         "Neither learnt nor judged: pixels of classes that are not among data.classes, in {what}"
         "{values}{places}.",
         "Nothing, if they were left out on purpose.",
