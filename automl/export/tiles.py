@@ -14,26 +14,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from automl.errors import DataError
-
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Tiling", "plan_tiles"]
-
-
-def plan_tiles(side: int, frame_size: tuple[int, int] | None) -> Tiling:
-    """Return how frames of one (height, width) are cut into tiles of ``side`` pixels.
-
-    Raises:
-        DataError: when the size of the frames is not known.
-    """
-    if frame_size is None:
-        raise DataError(
-            "Frames are cut into tiles when all of them have one size; these have several. "
-            "Bring them to one size, or use 'input: whole'."
-        )
-    return Tiling(side, *frame_size)
+__all__ = ["Tiling"]
 
 
 @dataclass(frozen=True)
