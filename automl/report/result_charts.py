@@ -58,7 +58,7 @@ def _named(target: TargetView, kind: str) -> dict[str, Points]:
 
 
 def _found_chart(curves: dict[str, Points], key: str, precision: float) -> Charts:
-    names = list(curves)[: len(SERIES)]
+    names = _worst(curves)
     rows = [(name, x, y) for name in names for x, y in _thin(curves[name])]
     table = encode_table(("name", "recall", "precision"), rows)
     description = (
@@ -67,10 +67,23 @@ def _found_chart(curves: dict[str, Points], key: str, precision: float) -> Chart
     )
     legend = tuple(LegendEntry(name, colour(i)) for i, name in enumerate(names))
     title = "how many are found (recall), and how many finds are right (precision)"
+    if len(names) < len(curves):
+        title += f": the {len(names)} worst of {len(curves)} classes"
     spec = finish(_found(key, names, precision), _HEIGHT)
     return Charts(
         {key: Chart(key, title, description, _HEIGHT, spec, (key,), legend)}, {key: table}
     )
+
+
+def _worst(curves: dict[str, Points]) -> list[str]:
+    """Return all classes, or, when there are more than colours, those with the least area below."""
+    if len(curves) <= len(SERIES):
+        return list(curves)
+    area = {
+        name: sum((x2 - x1) * y2 for (x1, _), (x2, y2) in itertools.pairwise(((0.0, 1.0), *points)))
+        for name, points in curves.items()
+    }
+    return sorted(curves, key=lambda name: area[name])[: len(SERIES)]
 
 
 def _thin(points: Points) -> Points:

@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 import report_records
+import task_records
 from chromium import Browser, find_chromium
 
 
@@ -15,6 +16,12 @@ from chromium import Browser, find_chromium
 def runs() -> ModuleType:
     """The factory of run records: ``runs.passing()``, ``runs.nothing_fits()`` and so on."""
     return report_records
+
+
+@pytest.fixture(scope="session")
+def tasks() -> ModuleType:
+    """Runs of the other tasks: ``tasks.segmentation()``, ``tasks.detection()``, ``tasks.anomaly()``."""
+    return task_records
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,24 @@ def test_page_draws_itself_quietly_at_every_width(
         assert browser.evaluate("document.documentElement.dataset.overflow") == "0"
 
 
+@pytest.mark.parametrize(
+    ("name", "charts"), [("segmentation", 7), ("detection", 8), ("anomaly", 8)]
+)
+def test_page_of_every_task_draws_itself_at_every_width(
+    browser: Browser, tasks: ModuleType, tmp_path: Path, thumbnail: bytes, name: str, charts: int
+) -> None:
+    page = write(tmp_path, tasks, name, thumbnail)
+    for width in (1400, 390):
+        browser.open(page, width=width)
+        assert browser.evaluate("document.documentElement.dataset.errors || ''") == ""
+        assert browser.complaints() == []
+        assert browser.requests() == [page.resolve().as_uri()]
+        assert browser.evaluate("document.querySelectorAll('.plot svg').length") == charts
+        assert browser.evaluate("document.documentElement.dataset.overflow") == "0"
+        unseen = "[...document.images].filter(i => !i.naturalWidth || !i.clientWidth).length"
+        assert browser.evaluate(unseen) == 0
+
+
 def test_charts_follow_the_window(
     browser: Browser, runs: ModuleType, tmp_path: Path, thumbnail: bytes
 ) -> None:
