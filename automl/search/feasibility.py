@@ -93,14 +93,17 @@ def explore(
 def is_smaller(
     small: Architecture, large: Architecture, ranks: Mapping[tuple[str, str], int]
 ) -> bool:
-    """Whether one member of a family is nowhere larger than another: backbone, depth and image size."""
-    if small == large or small.family != large.family:
+    """Whether one member of a family is nowhere larger than another with the same decoder: backbone,
+    depth, width and image size. The usual width of a decoder is not compared with others."""
+    alike = (small.family, small.decoder) == (large.family, large.decoder)
+    if small == large or not alike or (small.width is None) != (large.width is None):
         return False
     depth_small = small.depth if small.depth is not None else 1_000
     depth_large = large.depth if large.depth is not None else 1_000
     return (
         ranks[small.family, small.backbone] <= ranks[large.family, large.backbone]
         and depth_small <= depth_large
+        and (small.width or 0) <= (large.width or 0)
         and small.image_size <= large.image_size
     )
 

@@ -177,3 +177,26 @@ def test_what_a_wave_leaves_out_is_not_examined() -> None:
         examine=lambda wave: {first: examined(1.0)},
     )
     assert [v.status for v in verdicts] == [VerdictStatus.FITS, VerdictStatus.NOT_EXAMINED]
+
+
+def test_decoders_and_widths_are_told_apart_when_something_is_hopeless() -> None:
+    """Two decoders are never smaller than each other; a wider one of the same is larger."""
+    nets = [
+        Architecture("lite", "net", 3, 128, decoder, width)
+        for decoder in ("padim", "patchcore")
+        for width in (64, 128, None)
+    ]
+    seen: list[Architecture] = []
+
+    def examine(wave: tuple[Architecture, ...]) -> Mapping[Architecture, Examined]:
+        seen.extend(wave)
+        return {a: examined(50.0, 50.0) for a in wave}
+
+    verdicts = explore(nets, ("float32",), [target()], examine=examine)
+    assert [
+        (v.candidate.architecture.decoder, v.candidate.architecture.width) for v in verdicts
+    ] == [(a.decoder, a.width) for a in nets]
+    assert {(a.decoder, a.width) for a in seen} == {
+        (decoder, width) for decoder in ("padim", "patchcore") for width in (64, None)
+    }
+    assert [v.status for v in verdicts].count(VerdictStatus.IMPLIED) == 2
