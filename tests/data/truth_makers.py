@@ -50,6 +50,8 @@ class Bench:
     def __init__(self, root: Path, kind: TruthKind, options: ReadOptions | None = None) -> None:
         self.root, self.kind = root, kind
         self.options = options or ReadOptions(kind)
+        self.classes: tuple[str, ...] | None = None
+        """Those that the format names, in its order."""
         self.builder = AnnotationBuilder(root, self.options, source="boxes.json")
 
     def image(
@@ -68,7 +70,7 @@ class Bench:
 
     def compiled(self, progress: Callable[[str], None] = lambda _: None) -> Compiled:
         """Compile what the builder was told."""
-        listing = self.builder.finish()
+        listing = self.builder.finish(classes=self.classes)
         facts = [examine(self.root, one.path, stored_side=None).facts for one in listing.samples]
         truth = compile_truth(
             listing,
