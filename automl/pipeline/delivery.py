@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from automl.data.source import read_source
 from automl.export.bundle import write_bundle
 from automl.export.card import make_card
 from automl.pipeline.folder import RunFolder
@@ -33,4 +34,4 @@ def _reference_images(dataset: Dataset) -> dict[str, bytes]:
     indices = dataset.indices(Split.VAL)
     step = max(1, len(indices) // _REFERENCE_IMAGES)
     names = [dataset.samples[i].path for i in indices[::step][:_REFERENCE_IMAGES]]
-    return {name: (Path(dataset.root) / name).read_bytes() for name in names}
+    return {name: read_source(Path(dataset.root), name) for name in names}

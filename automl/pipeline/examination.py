@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from automl import registry
+from automl.data.source import as_file
 from automl.errors import SpecError
 from automl.export.metadata import package_versions
 from automl.hardware.cache import MeasurementCache, answers, measurement_key
@@ -94,7 +95,7 @@ class Examiner:
         self._may_go_on = may_go_on
         self._stop_early = stop_early
         self._cache = MeasurementCache()
-        self._image = str(Path(dataset.root) / dataset.samples[0].path)
+        self._image = str(as_file(Path(dataset.root), dataset.samples[0].path))
         self.exported: dict[Architecture, Exported] = {}
         self.measured = 0
         self.cached = 0

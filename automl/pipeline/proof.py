@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from automl.data.source import as_file
 from automl.errors import AutomlError
 from automl.hardware.device import Device, MeasureFailure, MeasureRequest
 from automl.pipeline.claims import state_claims
@@ -230,7 +231,7 @@ class Prover:
             budgets=target.latency,
             stop_early=False,
             memory=True,
-            image=str(Path(self._dataset.root) / sample.path),
+            image=str(as_file(Path(self._dataset.root), sample.path)),
             max_seconds=self._seconds(target, contender),
         )
 

@@ -16,13 +16,13 @@ import pytest
 from annotation_makers import shapes_of, splits_of, told, write_images, write_text
 from PIL import Image
 
-from automl.data import source
+from automl.data import parquet_images
 from automl.data.annotations import MaskCoding
 from automl.data.examine import examine
 from automl.data.facts import load_facts, save_facts
 from automl.data.formats import Listing, ReadOptions, choose
 from automl.data.formats.parquet import ParquetFormat
-from automl.data.source import is_member, member_path, read_source, source_status
+from automl.data.source import as_file, is_member, member_path, read_source, source_status
 from automl.errors import DataError
 from automl.records import Split, TruthKind
 
@@ -229,8 +229,8 @@ def test_other_files_are_not_taken_for_it(tmp_path: Path) -> None:
 def test_every_row_is_read_in_any_order(
     animals: Path, monkeypatch: pytest.MonkeyPatch, group_bytes: int
 ) -> None:
-    monkeypatch.setattr(source, "_GROUP_BYTES", group_bytes)
-    monkeypatch.setattr(source, "_ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(parquet_images, "_GROUP_BYTES", group_bytes)
+    monkeypatch.setattr(parquet_images, "_ROWS_AT_ONCE", 3)
     for row in (0, 1, 9, 8, 3, 3, 7, 0, 5, 6):
         assert read_source(animals, member_path(TRAIN, row)) == _png(row)
     assert read_source(animals, f"{TEST}#1") == _png(11)
@@ -315,3 +315,14 @@ def test_rows_are_indexed_without_reading_the_images(
     listing = _read(tmp_path)
     assert len(listing.samples) == 50
     assert pool.max_memory() - before < 2_000_000 or pool.max_memory() < 2_000_000
+
+
+def test_a_row_can_be_had_as_a_file(
+    animals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOML_CACHE", str(tmp_path / "cache"))
+    copy = as_file(animals, f"{TRAIN}#3")
+    assert copy.read_bytes() == _png(3)
+    assert copy.is_relative_to(tmp_path / "cache")
+    assert as_file(animals, f"{TRAIN}#3") == copy
+    assert as_file(animals, "plain.png") == animals / "plain.png"

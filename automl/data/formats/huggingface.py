@@ -93,7 +93,7 @@ class _Reader:
     def __init__(
         self, builder: AnnotationBuilder, images: frozenset[str], truth: TruthKind
     ) -> None:
-        self._builder, self._images = builder, images
+        self._builder, self._images, self._truth = builder, images, truth
         self._rows = RowReader(builder, ClassNames(), truth)
         self.masks: list[tuple[int, str, str]] = []
         """Image, mask, and where that is written."""
@@ -116,10 +116,11 @@ class _Reader:
         image = builder.image(path, split=split, size=size_of(row), where=where)
         if image is None:
             return None
-        self._rows.add(image, row, where=where)
         mask = _mask_of(row)
         if mask is not None:
             self.masks.append((image, _below(folder, mask), where))
+        if mask is None or self._truth != "mask":
+            self._rows.add(image, row, where=where)
         return None
 
 

@@ -31,7 +31,8 @@ from automl.data.formats.hub_rows import (
 from automl.data.formats.images import all_files, leftovers, sample_files
 from automl.data.formats.listing import SPLIT_NAMES, Listing, ReadOptions, Walk, walk
 from automl.data.formats.mask_codings import Coded, choose_coding
-from automl.data.source import image_columns, member_path, read_source
+from automl.data.parquet_images import image_columns
+from automl.data.source import member_path, read_source
 from automl.errors import DataError
 from automl.records import Split, TruthKind
 
@@ -168,8 +169,9 @@ class _Reader:
         )
         if image is None:
             return None
-        rows.add(image, row, where=where)
-        if self._truth == "mask" and columns.mask is not None:
+        if self._truth != "mask" or columns.mask is None:
+            rows.add(image, row, where=where)
+        else:
             mask = row.get(columns.mask)
             if columns.mask_is_embedded:
                 self._masks.append((image, member_path(file, number, columns.mask)))
