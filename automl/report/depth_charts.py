@@ -84,7 +84,7 @@ def _depth(
             latency_tooltip(target.percentile),
         ]
     )
-    labels = base.mark_text(align="left", dx=8, dy=-7, fontWeight="bold").encode(text="depth:N")
+    labels = base.mark_text(align="left", dx=9, dy=-11, fontWeight="bold").encode(text="depth:N")
     ring = base.transform_filter("datum.chosen == 1").mark_point(
         size=320, strokeWidth=2.5, filled=False
     )

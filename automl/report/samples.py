@@ -63,21 +63,32 @@ class SampleGroup:
     samples: tuple[SampleView, ...]
 
 
-def order_predictions(predictions: tuple[Prediction, ...]) -> tuple[Prediction, ...]:
-    """Return the worst answers first; among equally good ones the surest wrong, the least sure right."""
+def order_predictions(
+    predictions: tuple[Prediction, ...], *, words: TaskWords
+) -> tuple[Prediction, ...]:
+    """Return wrong answers first, then by their quality; the surest lead among equally wrong ones."""
 
-    def rank(prediction: Prediction) -> tuple[float, float]:
-        is_right = prediction.quality >= _RIGHT
-        return prediction.quality, prediction.confidence if is_right else -prediction.confidence
+    def rank(prediction: Prediction) -> tuple[bool, float, float]:
+        is_right = _is_right(prediction, words)
+        confidence = prediction.confidence if is_right else -prediction.confidence
+        return is_right and not words.quality, prediction.quality, confidence
 
     return tuple(sorted(predictions, key=rank))
+
+
+def _is_right(prediction: Prediction, words: TaskWords) -> bool:
+    """Compare labels where an answer is one: the class of the highest probability may have less
+    than one half of it."""
+    if words.is_label:
+        return prediction.label == prediction.predicted
+    return prediction.quality >= _RIGHT
 
 
 def build_samples(
     predictions: tuple[Prediction, ...], *, words: TaskWords
 ) -> tuple[SampleGroup, ...]:
     """Return the worst and, best first, the best answers."""
-    ordered = order_predictions(predictions)
+    ordered = order_predictions(predictions, words=words)
     worst = ordered[:MAX_WORST]
     best = tuple(reversed(ordered[len(worst) :][-MAX_BEST:]))
     if not best:
@@ -105,12 +116,11 @@ def _views(predictions: Iterable[Prediction], words: TaskWords) -> tuple[SampleV
 
 
 def _view(prediction: Prediction, words: TaskWords) -> SampleView:
-    is_right = prediction.quality >= _RIGHT
     if words.quality:
         verdict, tone = words.quality.format(percent=f"{prediction.quality * 100:.0f} %"), ""
     else:
-        verdict, tone = ("✓ right", "good") if is_right else ("✗ wrong", "bad")
-    if words.is_sure:
+        verdict, tone = ("✓ right", "good") if _is_right(prediction, words) else ("✗ wrong", "bad")
+    if words.is_label:
         verdict = f"{verdict}, {prediction.confidence * 100:.0f} % sure"
     return SampleView(
         path=prediction.path,

@@ -67,8 +67,8 @@ class TaskWords:
     quality: str
     """What ``Prediction.quality`` is, a template that ``percent`` fills; empty where an answer is right
     or wrong and nothing between."""
-    is_sure: bool
-    """Whether ``Prediction.confidence`` is how sure the model is."""
+    is_label: bool
+    """Whether an answer is a label, right when it is the true one, with a confidence."""
     said: str
     true: str
     """Before the answer and before the truth in a caption."""
@@ -118,7 +118,7 @@ TASK_WORDS: Mapping[str, TaskWords] = MappingProxyType(
             objects=None,
             parity="a probability",
             quality="",
-            is_sure=True,
+            is_label=True,
             said="says",
             true="is",
             picture="",
@@ -138,7 +138,7 @@ TASK_WORDS: Mapping[str, TaskWords] = MappingProxyType(
             objects=("pixel", "pixels"),
             parity="a share of the pixels",
             quality="{percent} overlap with the truth",
-            is_sure=False,
+            is_label=False,
             said="answer:",
             true="truth:",
             picture="The answer is laid over the image in colour; the outline is that of the truth.",
@@ -163,7 +163,7 @@ TASK_WORDS: Mapping[str, TaskWords] = MappingProxyType(
             objects=("box", "boxes"),
             parity="the score of an object",
             quality="{percent} of finds and misses (F1)",
-            is_sure=False,
+            is_label=False,
             said="answer:",
             true="truth:",
             picture="Solid boxes are what was found, with how sure it is; dashed ones were missed.",
@@ -189,7 +189,7 @@ TASK_WORDS: Mapping[str, TaskWords] = MappingProxyType(
             objects=("pixel", "pixels"),
             parity="a score (1 is the threshold)",
             quality="",
-            is_sure=False,
+            is_label=False,
             said="says",
             true="is",
             picture="The warmer the colour, the less it is like the good parts; the outline is that "

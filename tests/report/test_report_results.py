@@ -113,7 +113,9 @@ def test_few_answers_are_one_group_without_a_title() -> None:
     ],
 )
 def test_verdict_has_the_words_of_its_task(task: str, quality: float, verdict: str) -> None:
-    (group,) = build_samples((Prediction("a.png", "x", "y", 0.7, quality),), words=words_of(task))
+    said = "x" if quality > 0.5 else "y"
+    predictions = (Prediction("a.png", "x", said, 0.7, quality),)
+    (group,) = build_samples(predictions, words=words_of(task))
     assert group.samples[0].verdict == verdict
     assert group.samples[0].picture.key == "data:a.png"
 
@@ -124,9 +126,22 @@ def test_equally_bad_answers_begin_with_the_surest() -> None:
             Prediction("unsure", "a", "b", 0.5, 0.0),
             Prediction("sure", "a", "b", 0.9, 0.0),
             Prediction("half", "a", "b", 0.9, 0.3),
-        )
+        ),
+        words=words_of("classification"),
     )
     assert [one.path for one in order] == ["sure", "unsure", "half"]
+
+
+def test_right_label_with_less_than_half_the_probability_is_right() -> None:
+    predictions = (
+        Prediction("right", "a", "a", 0.4, 0.4),
+        Prediction("wrong", "a", "b", 0.5, 0.45),
+    )
+    (group,) = build_samples(predictions, words=words_of("classification"))
+    assert [(one.path, one.verdict) for one in group.samples] == [
+        ("wrong", "✗ wrong, 50 % sure"),
+        ("right", "✓ right, 40 % sure"),
+    ]
 
 
 def test_scheme_that_was_not_needed_is_no_failure(tasks: ModuleType) -> None:

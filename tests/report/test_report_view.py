@@ -239,12 +239,12 @@ def test_confusion_without_mistakes_or_without_a_matrix() -> None:
 
 def test_predictions_begin_with_what_went_wrong() -> None:
     given = (
-        Prediction("sure", "a", "a", 0.9),
-        Prediction("unsure", "a", "a", 0.5),
-        Prediction("wrong", "a", "b", 0.6, 0.0),
-        Prediction("sure and wrong", "a", "b", 0.8, 0.0),
+        Prediction("sure", "a", "a", 0.9, 0.9),
+        Prediction("unsure", "a", "a", 0.5, 0.5),
+        Prediction("wrong", "a", "b", 0.6, 0.2),
+        Prediction("sure and wrong", "a", "b", 0.8, 0.1),
     )
-    paths = [prediction.path for prediction in order_predictions(given)]
+    paths = [prediction.path for prediction in order_predictions(given, words=LABELS)]
     assert paths == ["sure and wrong", "wrong", "unsure", "sure"]
 
 
