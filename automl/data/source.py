@@ -2,8 +2,8 @@
 
 Everything that opens the user's images goes through here, so that images need not be unpacked.
 ``data/train.parquet#0000017`` is the image of row 17; ``data/train.parquet#0000017:mask`` is the image
-in its column ``mask``. Rows that lie together are read together: at most some hundred
-megabytes are held, whatever the size of the file.
+in its column ``mask``. Rows that lie together are read together
+(:mod:`automl.data.parquet_images`).
 """
 
 from __future__ import annotations
