@@ -44,6 +44,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "verify": Entry("automl.cli.verify:verify", "Check a bundle's claims on this machine."),
         "validate": Entry("automl.cli.validate:validate", "Check a spec; name every mistake."),
         "schema": Entry("automl.cli.schema:schema", "Print the JSON Schema of a spec."),
+        "audit": Entry("automl.cli.audit:audit", "Check images, splits and labels of a spec."),
         "init": Entry("automl.cli.init:init", "Write a first spec for a folder of images."),
         "examples": Entry("automl.cli.examples:examples", "List or copy the specs that ship."),
         "doctor": Entry("automl.cli.doctor:doctor", "Say what this machine has and lacks."),

@@ -90,10 +90,12 @@ def _can_vouch(units: Units, dataset: Dataset, learnt: NDArray[np.bool_]) -> boo
 def _suspect_units(
     units: Units, dataset: Dataset, probabilities: NDArray[np.float64], noise: Noise
 ) -> tuple[LabelSuspect, ...]:
-    from cleanlab.rank import get_label_quality_scores
+    doubted = np.flatnonzero(noise.doubts > _DOUBTED)
+    if not len(doubted):
+        return ()
+    from cleanlab.rank import get_label_quality_scores  # takes seconds to import
 
     quality = get_label_quality_scores(units.labels, probabilities, method="self_confidence")
-    doubted = np.flatnonzero(noise.doubts > _DOUBTED)
     order = doubted[np.argsort(quality[doubted], kind="stable")]
     others = probabilities.copy()
     others[np.arange(len(units)), units.labels] = -1.0
@@ -113,9 +115,10 @@ def _suspect_areas(
     units: Units, dataset: Dataset, probabilities: NDArray[np.float64], noise: Noise
 ) -> tuple[LabelSuspect, ...]:
     """Pool neighbouring cells that cleanlab doubts in the same way into areas."""
-    from cleanlab.segmentation.filter import find_label_issues
+    if units.grid is None or units.places is None or not (noise.doubts > _DOUBTED).any():
+        return ()
+    from cleanlab.segmentation.filter import find_label_issues  # takes seconds to import
 
-    assert units.grid is not None
     images = int(units.grid[:, 0].max()) + 1
     shape = (images, units.side, units.side)
     at = tuple(units.grid.T)
@@ -136,7 +139,6 @@ def _suspect_areas(
     suspects = []
     for area in areas:
         inside = order[area.image][area.cells]
-        assert units.places is not None
         places = units.places[inside]
         low, high = places[:, :2].min(axis=0), places[:, 2:].max(axis=0)
         suspects.append(

@@ -29,13 +29,11 @@ _REPEATS = 8
 _LEAST_REPEATS = 3
 _JUDGED = 0.25
 """Share of the groups that each repeat judges on."""
-_LEAST_IMAGES = 24
+_LEAST_IMAGES = 12
 _LEAST_GROUPS = 8
 _LEAST_LEARNT = 8
 """Images at the beginning of the curve, if it goes down that far."""
 _DRAWS = 1000
-_MOST_UNITS = 4_000
-"""Of each draw: a linear model gains little from more, and time is short."""
 _MOST_TIMES = 8
 """A forecast beyond so many times the images would be fancy."""
 _POINT = 0.01
@@ -62,7 +60,7 @@ def draw_learning_curve(
 ) -> LearningCurve | None:
     """Return the curve with what it says about more images.
 
-    ``None`` where it cannot be drawn: one class, or fewer than 24 images to learn and judge from.
+    ``None`` where it cannot be drawn: one class, or fewer than 12 images to learn and judge from.
 
     Args:
         units: what is learnt; those of test images are left alone.
@@ -187,7 +185,7 @@ def _repeat(
         judged, order = _divide(labels, group, generator)
         row = np.array(
             [
-                _recalls(sets, labels, _thin(part, generator), judged, len(units.classes))
+                _recalls(sets, labels, part, judged, len(units.classes))
                 for part in _first_images(order, samples, sizes)
             ]
         )
@@ -234,10 +232,6 @@ def _first_images(
     starts = np.sort(first)
     ends = [int(starts[size]) if size < len(starts) else len(order) for size in sizes.tolist()]
     return [order[:end] for end in ends]
-
-
-def _thin(positions: NDArray[np.intp], generator: np.random.Generator) -> NDArray[np.intp]:
-    return generator.permutation(positions)[:_MOST_UNITS]
 
 
 def _recalls(

@@ -32,12 +32,14 @@ _BATCH = 256
 _PATCH_IMAGE_SIDE = 512
 _CELL = 16
 _PURE = 0.75
-"""A cell belongs to a class that covers at least this share of it; others belong to none."""
-_MOST_CELLS = 60_000
+_SHOWN = 0.3
+"""A cell shows the background (class 0) if that covers this first share of it, another class if it
+covers the second; else it belongs to none. Thin things would otherwise have no cells at all."""
+_MOST_CELLS = 20_000
 _CROP_SIDE = 64
 _CONTEXT = 0.25
 """Share of a box's sides that is added around it: objects are told by their surroundings too."""
-_MOST_CROPS = 6_000
+_MOST_CROPS = 3_000
 _EMPTY_PER_IMAGE = 3
 _MOST_OVERLAP = 0.1
 """Share of an empty patch that objects may cover."""
@@ -146,7 +148,7 @@ def _embed_boxes(
 def _embed_cells(
     store: FrameStore, indices: NDArray[np.intp], embedder: Embedder, seed: int
 ) -> Units:
-    """Cut images into cells of one class each."""
+    """Cut images into cells that show one class each."""
     height, width = store.dataset.typical_frame
     side = min(_PATCH_IMAGE_SIDE, max(_CELL * 4, min(height, width) // _CELL * _CELL))
     count = side // _CELL
@@ -190,11 +192,14 @@ _KINDS: Mapping[TruthKind, Callable[[FrameStore, NDArray[np.intp], Embedder, int
 
 
 def cell_labels(pixels: NDArray[np.uint8], count: int, *, classes: int) -> NDArray[np.uint8]:
-    """Return ``(count, count)``: the class that covers most of each cell, else :data:`IGNORED`."""
+    """Return ``(count, count)``: the class that each cell shows, else :data:`IGNORED`."""
     side = pixels.shape[0] // count
     cells = pixels[: count * side, : count * side].reshape(count, side, count, side)
     shares = np.stack([(cells == label).mean(axis=(1, 3)) for label in range(classes)])
-    return np.where(shares.max(axis=0) >= _PURE, shares.argmax(axis=0), IGNORED).astype(np.uint8)
+    objects = shares[1:]
+    shown = np.where(shares[0] >= _PURE, 0, IGNORED)
+    is_object = objects.max(axis=0) >= _SHOWN
+    return np.where(is_object, objects.argmax(axis=0) + 1, shown).astype(np.uint8)
 
 
 def _cell_places(

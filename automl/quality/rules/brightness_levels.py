@@ -28,8 +28,8 @@ _SMOOTHINGS = (0.0, 1.0, 2.0, 4.0)
 _SURROUNDINGS = 16.0
 _POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """How far rare classes are favoured: counts are divided by their class's share to this power."""
-_SHORTEST = 4
-"""Gray levels that a range has at least."""
+_MORE_RANGES = 1
+"""There are at most so many ranges more than classes: a rule to be kept in mind."""
 _BLUR_LEVELS = 3.0
 
 
@@ -119,7 +119,7 @@ def _counts(images: RuleSplit, classes: int) -> NDArray[np.int64]:
 
 
 def _table(counts: NDArray[np.int64], power: float) -> NDArray[np.uint8]:
-    """Return the class that each level speaks for, in ranges that are not too short."""
+    """Return the class that each level speaks for; ranges that matter least join a neighbour."""
     from scipy.ndimage import gaussian_filter1d
 
     shares = counts.sum(axis=1, keepdims=True) / max(int(counts.sum()), 1)
@@ -129,12 +129,10 @@ def _table(counts: NDArray[np.int64], power: float) -> NDArray[np.uint8]:
     seen = np.flatnonzero(counts.sum(axis=0))
     if len(seen):  # levels beyond those seen belong to the nearest that was
         table[: seen[0]], table[seen[-1] + 1 :] = table[seen[0]], table[seen[-1]]
-    while True:
-        short = [one for one in _ranges(table) if one[2] - one[1] < _SHORTEST]
-        if not short or len(set(table.tolist())) == 1:
-            return table
-        _, low, high = short[0]
+    while len(ranges := list(_ranges(table))) > len(counts) + _MORE_RANGES:
+        _, low, high = min(ranges, key=lambda one: weighted[one[0], one[1] : one[2]].sum())
         table[low:high] = table[low - 1] if low else table[high]
+    return table
 
 
 def _ranges(table: NDArray[np.uint8]) -> Iterator[tuple[int, int, int]]:

@@ -33,6 +33,8 @@ _ROOM = (0.3, 2.0)
 end); an area fills less than its box."""
 _MOST_AREAS = 200
 _QUESTIONS = 2
+_MOST_TRIED = 12
+"""Images on which the cuts are compared."""
 _COLUMNS = (
     "its area in percent of the image's",
     "its mean red",
@@ -64,29 +66,43 @@ class _Cut:
     least: float
     most: float
 
-    def areas(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """Return boxes ``(n, 4)`` in pixels and what is known of each area, ``(n, 5)``."""
-        from scipy.ndimage import find_objects, gaussian_filter, label
+    def boxes(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return boxes ``(n, 4)`` in pixels for the smoothed channel ``(H, W)``."""
+        numbered, fitting = self._number(values)
+        from scipy.ndimage import find_objects
 
-        values = gaussian_filter(_CHANNELS[self.channel](image), _SMOOTHING)
+        slices = find_objects(numbered)
+        corners = [
+            (columns.start, rows.start, columns.stop, rows.stop)
+            for rows, columns in (slices[number] for number in fitting.tolist())
+        ]
+        return np.array(corners, np.float32).reshape(-1, 4)
+
+    def _number(self, values: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+        """Return the areas numbered from 1, and which of them (from 0) have a fitting size."""
+        from scipy.ndimage import label
+
         mask = values < self.level if self.is_dark else values >= self.level
         numbered, count = label(mask)
         sizes = np.bincount(numbered.ravel(), minlength=count + 1)[1:] / mask.size
         fitting = np.flatnonzero((sizes >= self.least) & (sizes <= self.most))
         largest = fitting[np.argsort(-sizes[fitting], kind="stable")][:_MOST_AREAS]
-        slices = find_objects(numbered)
-        boxes, facts = [], []
-        for number in np.sort(largest).tolist():
-            rows, columns = slices[number]
-            boxes.append((columns.start, rows.start, columns.stop, rows.stop))
-            inside = numbered[rows, columns] == number + 1
-            color = image[rows, columns][inside].mean(axis=0)
-            shape = (columns.stop - columns.start) / (rows.stop - rows.start)
-            facts.append((100.0 * sizes[number], *color.tolist(), shape))
-        return (
-            np.array(boxes, np.float32).reshape(-1, 4),
-            np.array(facts, np.float64).reshape(-1, len(_COLUMNS)),
-        )
+        return numbered, np.sort(largest)
+
+    def areas(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Return boxes ``(n, 4)`` in pixels and what is known of each area, ``(n, 5)``."""
+        values = _smooth(image, self.channel)
+        numbered, fitting = self._number(values)
+        boxes = self.boxes(values)
+        facts = []
+        for number, (left, top, right, bottom) in zip(
+            fitting.tolist(), boxes.astype(int).tolist(), strict=True
+        ):
+            inside = numbered[top:bottom, left:right] == number + 1
+            color = image[top:bottom, left:right][inside].mean(axis=0)
+            share = 100.0 * float(inside.sum()) / numbered.size
+            facts.append((share, *color.tolist(), (right - left) / (bottom - top)))
+        return boxes, np.array(facts, np.float64).reshape(-1, len(_COLUMNS))
 
 
 class ConnectedAreas:
@@ -104,12 +120,9 @@ class ConnectedAreas:
             return None
         sizes = np.prod(corners[:, 2:] - corners[:, :2], axis=1) / self.side**2
         small, large = np.percentile(sizes, [5, 95])
-        cut = max(
-            _cuts(data.train, float(small) * _ROOM[0], float(large) * _ROOM[1]),
-            key=lambda one: _agreement(one, data.train),
-        )
+        cut = _best_cut(data.train, float(small) * _ROOM[0], float(large) * _ROOM[1])
         facts, labels = _labelled(cut, data.train, empty=len(data.classes))
-        if len(np.unique(labels)) < 2 and not len(labels):
+        if not len(labels):
             return None
         classes = len(data.classes) + 1
         tree = fit_tree(
@@ -150,28 +163,45 @@ def _say(column: int, relation: str, limit: float) -> str:
     return f"{_COLUMNS[column]} is {relation} {limit:.3g}"
 
 
-def _cuts(images: RuleSplit, least: float, most: float) -> Sequence[_Cut]:
-    """Return cuts of every channel around Otsu's threshold, either way."""
-    cuts = []
-    for name, channel in _CHANNELS.items():
-        counts = np.zeros(256)
-        for image, _ in images:
-            counts += np.bincount(channel(image).astype(np.uint8).ravel(), minlength=256)
-        middle = otsu_level(counts)
+def _smooth(image: NDArray[np.uint8], channel: str) -> NDArray[np.float32]:
+    from scipy.ndimage import gaussian_filter
+
+    smooth: NDArray[np.float32] = gaussian_filter(_CHANNELS[channel](image), _SMOOTHING)
+    return smooth
+
+
+def _best_cut(images: RuleSplit, least: float, most: float) -> _Cut:
+    """Return the cut that agrees best with the boxes of some images, whatever their class."""
+    some = [
+        (image, truth.corners)
+        for image, truth in RuleSplit(images.store, images.indices[:_MOST_TRIED], images.side)
+        if isinstance(truth, BoxTruth)
+    ]
+    best: tuple[float, _Cut] | None = None
+    for channel in _CHANNELS:
+        values = [_smooth(image, channel) for image, _ in some]
+        counts = np.bincount(np.stack(values).astype(np.uint8).ravel(), minlength=256)
+        middle = otsu_level(counts.astype(np.float64))
         for level in sorted({int(np.clip(middle + shift, 1, 255)) for shift in _SHIFTS}):
-            cuts += [_Cut(name, level, is_dark, least, most) for is_dark in (True, False)]
-    return cuts
+            for is_dark in (True, False):
+                cut = _Cut(channel, level, is_dark, least, most)
+                pairs = [
+                    (cut.boxes(one), corners)
+                    for one, (_, corners) in zip(values, some, strict=True)
+                ]
+                score = _agreement(pairs)
+                if best is None or score > best[0]:
+                    best = score, cut
+    return best[1] if best else _Cut("brightness", 128, True, least, most)
 
 
-def _agreement(cut: _Cut, images: RuleSplit) -> float:
-    """Return the F1 of areas against boxes, whatever their class."""
-    right = found = asked = 0
-    for image, truth in images:
-        if isinstance(truth, BoxTruth):
-            boxes, _ = cut.areas(image)
-            right += int((_overlaps(boxes, truth.corners).max(axis=0, initial=0) >= _MATCH).sum())
-            found, asked = found + len(boxes), asked + len(truth.corners)
-    return 2 * right / max(found + asked, 1)
+def _agreement(pairs: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> float:
+    """Return the F1 of found boxes against true ones."""
+    right = sum(
+        int((_overlaps(found, true).max(axis=0, initial=0) >= _MATCH).sum())
+        for found, true in pairs
+    )
+    return 2 * right / max(sum(len(found) + len(true) for found, true in pairs), 1)
 
 
 def _labelled(

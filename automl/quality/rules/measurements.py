@@ -59,31 +59,38 @@ MEASUREMENTS: tuple[Measurement, ...] = (
 def measure(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return the value of each of :data:`MEASUREMENTS` for ``(H, W, 3)`` uint8."""
     gray = brightness(image)
+    whole = np.round(gray).astype(np.uint8)
+    counts = np.bincount(whole.ravel(), minlength=256).astype(np.float64)
+    below = np.concatenate([[0.0], np.cumsum(counts)]) * (100.0 / whole.size)
+    low, median, high = (int(np.searchsorted(below[1:], share)) for share in (0.1, 50.0, 99.9))
     colors = image.reshape(-1, 3).mean(axis=0)
-    median = float(np.median(gray))
-    low, high = np.percentile(gray, [0.1, 99.9])
-    down, right = np.diff(gray, axis=0), np.diff(gray, axis=1)
-    edge = (np.abs(down).mean() + np.abs(right).mean()) / 2
-    laplacian = 4 * gray[1:-1, 1:-1] - gray[:-2, 1:-1] - gray[2:, 1:-1]
-    laplacian -= gray[1:-1, :-2] + gray[1:-1, 2:]
-    spread = np.ptp(image, axis=2).mean()
-    dark = median - gray
     values = [
-        gray.mean(),
-        gray.std(),
-        edge,
-        laplacian.std(),
+        float(gray.mean()),
+        float(gray.std()),
+        _edges(gray),
+        _sharpness(gray),
         *(100.0 * colors / max(float(colors.sum()), 1.0)),
-        spread,
+        float((image.max(axis=2) - image.min(axis=2)).mean()),
         median - low,
         high - median,
-        *_by_otsu(gray),
-        *(100.0 * (gray < level).mean() for level in _LEVELS),
-        *(100.0 * (dark > by).mean() for by in _DEPTHS),
-        *(100.0 * (dark < -by).mean() for by in _DEPTHS),
-        *(100.0 * _largest(dark > by) for by in _DEPTHS),
+        *_by_otsu(counts),
+        *(below[level] for level in _LEVELS),
+        *(below[max(median - by, 0)] for by in _DEPTHS),
+        *(100.0 - below[min(median + by + 1, 256)] for by in _DEPTHS),
+        *(100.0 * _largest(whole < median - by) for by in _DEPTHS),
     ]
     return np.array(values, np.float64)
+
+
+def _edges(gray: NDArray[np.float32]) -> float:
+    down, right = np.diff(gray, axis=0), np.diff(gray, axis=1)
+    return float(np.abs(down).mean() + np.abs(right).mean()) / 2
+
+
+def _sharpness(gray: NDArray[np.float32]) -> float:
+    laplacian = 4 * gray[1:-1, 1:-1] - gray[:-2, 1:-1] - gray[2:, 1:-1]
+    laplacian -= gray[1:-1, :-2] + gray[1:-1, 2:]
+    return float(laplacian.std())
 
 
 def measure_all(images: Iterable[NDArray[np.uint8]]) -> NDArray[np.float64]:
@@ -109,12 +116,15 @@ def otsu_level(counts: NDArray[np.float64]) -> int:
     return int((below * above * (mean_above - mean_below) ** 2).argmax()) + 1
 
 
-def _by_otsu(gray: NDArray[np.float32]) -> tuple[float, float]:
-    counts = np.bincount(gray.astype(np.uint8).ravel(), minlength=256).astype(np.float64)
-    is_dark = gray < otsu_level(counts)
-    if is_dark.all() or not is_dark.any():
+def _by_otsu(counts: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the share below Otsu's threshold in percent, and how far the two means are apart."""
+    level = otsu_level(counts)
+    dark, bright = counts[:level].sum(), counts[level:].sum()
+    if not dark or not bright:
         return 0.0, 0.0
-    return 100.0 * float(is_dark.mean()), float(gray[~is_dark].mean() - gray[is_dark].mean())
+    sums = counts * np.arange(256)
+    apart = sums[level:].sum() / bright - sums[:level].sum() / dark
+    return float(100.0 * dark / counts.sum()), float(apart)
 
 
 def _largest(mask: NDArray[np.bool_]) -> float:
