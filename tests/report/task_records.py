@@ -87,6 +87,8 @@ class Case:
     predictions: tuple[Prediction, ...]
     quality: DataQuality | None
     drop: float = 0.004
+    epochs: int = 8
+    crop: int | None = None
 
 
 def run(case: Case) -> RunRecord:
@@ -203,8 +205,11 @@ def _artifact(case: Case, trial: str, scheme: str, score: float, drop: float) ->
 def _trial(number: int, network: Network, case: Case) -> TrialResult:
     name = f"t{number:04d}"
     score = network.score or 0.0
+    done = base.trial(number, base.architectures()[0], wrong=0, drop=0.0)
     return replace(
-        base.trial(number, base.architectures()[0], wrong=0, drop=0.0),
+        done,
+        recipe=replace(done.recipe, epochs=case.epochs, crop=case.crop),
+        epochs=done.epochs[: case.epochs],
         id=name,
         architecture=network.architecture,
         artifacts=(
@@ -321,6 +326,7 @@ def segmentation() -> RunRecord:
                 )
             ),
             quality=quality("areas"),
+            crop=256,
         )
     )
 
@@ -438,6 +444,7 @@ def anomaly(*, false_alarms: int = 2, good: int = 60) -> RunRecord:
             predictions=papers,
             quality=quality("images"),
             drop=0.0008,
+            epochs=1,
         )
     )
 

@@ -46,7 +46,7 @@ def test_page_draws_itself_quietly_at_every_width(
 
 
 @pytest.mark.parametrize(
-    ("name", "charts"), [("segmentation", 7), ("detection", 8), ("anomaly", 8)]
+    ("name", "charts"), [("segmentation", 7), ("detection", 8), ("anomaly", 6)]
 )
 def test_page_of_every_task_draws_itself_at_every_width(
     browser: Browser, tasks: ModuleType, tmp_path: Path, thumbnail: bytes, name: str, charts: int

@@ -109,7 +109,7 @@ def test_few_answers_are_one_group_without_a_title() -> None:
         ("classification", 1.0, "✓ right, 70 % sure"),
         ("anomaly", 0.4, "✗ wrong"),
         ("anomaly", 0.6, "✓ right"),
-        ("detection", 0.6, "60 % of finds and misses (F1)"),
+        ("detection", 0.6, "60 % found and right (F1)"),
     ],
 )
 def test_verdict_has_the_words_of_its_task(task: str, quality: float, verdict: str) -> None:

@@ -53,18 +53,25 @@ def test_page_with_every_picture_can_be_sent_by_mail(tasks: ModuleType, name: st
 @pytest.mark.parametrize(
     ("name", "charts"),
     [
-        ("segmentation", ["pareto-0", "strip-0", "depth-0", "schemes-0"]),
-        ("detection", ["pareto-0", "strip-0", "depth-0", "schemes-0", "found-0"]),
-        ("anomaly", ["pareto-0", "strip-0", "depth-0", "schemes-0", "histogram-0"]),
+        ("segmentation", ["schemes-0", "loss", "score", "images"]),
+        ("detection", ["schemes-0", "found-0", "loss", "score", "images"]),
+        ("anomaly", ["schemes-0", "histogram-0", "images"]),
     ],
 )
 def test_charts_follow_what_the_records_hold(
     tasks: ModuleType, name: str, charts: list[str]
 ) -> None:
     built = build_charts(build_view(getattr(tasks, name)()))
-    assert list(built.charts) == [*charts, "loss", "score", "images"]
+    assert list(built.charts) == ["pareto-0", "strip-0", "depth-0", *charts]
     for chart in built.charts.values():
         assert set(chart.tables) <= set(built.tables)
+
+
+def test_training_says_what_has_no_curve_and_which_crops_were_taken(tasks: ModuleType) -> None:
+    fitted = text_of(render_report(tasks.anomaly()))
+    assert "Each network was fitted in one pass over the images" in fitted
+    assert "Batch Crop" not in fitted
+    assert "Batch Crop Frozen" in text_of(render_report(tasks.segmentation()))
 
 
 def test_histogram_draws_shares_around_the_middles_of_its_columns(tasks: ModuleType) -> None:
