@@ -123,38 +123,48 @@ def _classes(
     """
     if options.truth == "defect":
         return (GOOD, DEFECT), ()
-    names = list(columns.names)
-    found = {names[number] for number in np.unique(label) if number >= 0}
-    found |= set(names) if options.truth != "label" else set()
-    found = found.union(*(coding.names for coding in columns.codings))
-    seen = found | notes.values("unknown-class")
-    if not found and "box-without-outline" in notes:
-        raise DataError(
-            f"'{source}' holds boxes alone, and masks cannot be drawn from them. Draw outlines "
-            "around the objects, or set task to 'detection'."
-        )
-    if not seen:
-        raise DataError(
-            f"'{source}' names images, but no object in any of them. Annotate some, or name another "
-            "folder in the spec's data.path."
-        )
+    found = _found_classes(columns, label, options)
+    if not found | notes.values("unknown-class"):
+        raise DataError(_no_object(notes, source))
     has_background = options.truth == "mask" and (
         not columns.codings or any(BACKGROUND in coding.names for coding in columns.codings)
     )
+    unused: tuple[str, ...] = ()
     if options.classes:
-        missing = [name for name in options.classes if name not in found]
-        if missing and not (has_background and missing == [BACKGROUND]):
-            choose_classes(seen - set(missing), tuple(missing), where=f"'{source}'")
-        chosen, unused = options.classes, ()
+        missing = tuple(name for name in options.classes if name not in found)
+        if missing and not (has_background and missing == (BACKGROUND,)):
+            known = (found | notes.values("unknown-class")) - set(missing)
+            choose_classes(known, missing, where=f"'{source}'")
+        chosen = options.classes
     elif given is not None:
         chosen = tuple(name for name in dict.fromkeys(given) if name in found)
         unused = tuple(name for name in given if name not in found and name != BACKGROUND)
     else:
-        chosen, unused = choose_classes(found, (), where=f"'{source}'"), ()
+        chosen = choose_classes(found, (), where=f"'{source}'")
     if has_background and BACKGROUND not in chosen:
         chosen = (BACKGROUND, *chosen)
     _check_number(chosen, options)
     return chosen, unused
+
+
+def _found_classes(columns: Columns, label: NDArray[np.int32], options: ReadOptions) -> set[str]:
+    """Return the names of images' labels, or of shapes and the values of masks."""
+    names = list(columns.names)
+    if options.truth == "label":
+        return {names[number] for number in np.unique(label) if number >= 0}
+    return set(names).union(*(coding.names for coding in columns.codings))
+
+
+def _no_object(notes: Notes, source: str) -> str:
+    if "box-without-outline" in notes:
+        return (
+            f"'{source}' holds boxes alone, and masks cannot be drawn from them. Draw outlines "
+            "around the objects, or set task to 'detection'."
+        )
+    return (
+        f"'{source}' names images, but no object in any of them. Annotate some, or name another "
+        "folder in the spec's data.path."
+    )
 
 
 def _check_number(chosen: Sequence[str], options: ReadOptions) -> None:

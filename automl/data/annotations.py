@@ -7,12 +7,17 @@ told when the sizes of the images are known, once for all formats (:mod:`automl.
 
 from __future__ import annotations
 
-import os
-import posixpath
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from automl.data.annotation_checks import (
+    NO_COORDINATE,
+    are_coordinates,
+    are_runs,
+    path_inside,
+    problem_of_rings,
+)
 from automl.data.annotation_columns import (
     DEFECT,
     GOOD,
@@ -28,10 +33,6 @@ from automl.data.formats.listing import Listing, ReadOptions
 from automl.records import Finding, Split
 
 __all__ = ["AnnotationBuilder", "Annotations", "MaskCoding", "ShapeKind", "Shapes"]
-
-_FARTHEST_PX = 2.0**31
-"""No image is as long, or has as many pixels; a coordinate beyond it is none."""
-_NO_COORDINATE = "a coordinate that is no number or beyond every image"
 
 
 class AnnotationBuilder:
@@ -75,7 +76,7 @@ class AnnotationBuilder:
         Returns:
             ``None`` when the path leads out of the root, which is noted.
         """
-        inside = self._inside(path)
+        inside = path_inside(self._root, path)
         if inside is None:
             self.note("path-outside-root", where, value=path)
             return None
@@ -93,7 +94,7 @@ class AnnotationBuilder:
 
     def is_known(self, path: str) -> bool:
         """Whether an image was named already."""
-        return self._inside(path) in self._ids
+        return path_inside(self._root, path) in self._ids
 
     def label(self, image: int, label: str, *, where: str) -> None:
         """Give an image its class; two different ones leave it out, which is noted."""
@@ -157,7 +158,7 @@ class AnnotationBuilder:
         """
         if not self._has_shapes or not self._is_wanted(image, label, where):
             return
-        problem = _problem_of_rings(rings)
+        problem = problem_of_rings(rings)
         if problem:
             self.note("malformed-entry", where, path=self.path(image), value=problem)
             return
@@ -195,7 +196,7 @@ class AnnotationBuilder:
         """
         if not self._has_shapes or not self._is_wanted(image, label, where):
             return
-        if _are_runs(counts, size):
+        if are_runs(counts, size):
             self._columns.new_runs(image, label, size, counts, ignored=ignored)
             return
         value = f"runs of {sum(counts):,} pixels for an image of {size[1]} x {size[0]}"
@@ -205,7 +206,7 @@ class AnnotationBuilder:
         """Say in which file, relative to the root, the class of each pixel is."""
         if self._options.truth != "mask":
             return
-        inside = self._inside(path)
+        inside = path_inside(self._root, path)
         if inside is None:
             self.note("path-outside-root", where, value=path)
             return
@@ -222,7 +223,7 @@ class AnnotationBuilder:
             return
         if self._set_label(image, DEFECT if is_defect else GOOD, where) and kind:
             self._columns.kinds[image] = kind
-        inside = self._inside(mask_path) if mask_path is not None else None
+        inside = path_inside(self._root, mask_path) if mask_path is not None else None
         if inside is not None:
             coding = MaskCoding("binary", (GOOD, DEFECT), polarity=self._options.foreground)
             self._columns.set_mask(image, inside, coding)
@@ -294,8 +295,8 @@ class AnnotationBuilder:
     ) -> None:
         if not self._has_shapes or not self._is_wanted(image, label, where):
             return
-        if not _are_coordinates(corners):
-            self.note("malformed-entry", where, path=self.path(image), value=_NO_COORDINATE)
+        if not are_coordinates(corners):
+            self.note("malformed-entry", where, path=self.path(image), value=NO_COORDINATE)
         elif self._options.truth == "mask":
             self.note("box-without-outline", where, path=self.path(image))
         else:
@@ -320,32 +321,3 @@ class AnnotationBuilder:
         if not is_new:
             self.note("conflicting-entries", where, path=self.path(image), value=label)
         return is_new
-
-    def _inside(self, path: str) -> str | None:
-        """Return a path relative to the root in its plainest form; ``None``: it leads outside."""
-        if "\\" in path and not (self._root / path).exists():
-            path = path.replace("\\", "/")
-        if path.startswith("/") or path[1:3] == ":/":
-            path = os.path.relpath(path, self._root.absolute())
-        if "//" in path or "./" in path or path.endswith(("/", "/.", "..")):
-            path = posixpath.normpath(path)
-        is_outside = not path or path in (".", "..") or path.startswith("../") or "\0" in path
-        return None if is_outside else path
-
-
-def _are_coordinates(values: Sequence[float]) -> bool:
-    return all(-_FARTHEST_PX < value < _FARTHEST_PX for value in values)  # false for NaN
-
-
-def _problem_of_rings(rings: Sequence[Sequence[float]]) -> str:
-    """Say what is wrong with the numbers of an outline; ``""``: nothing."""
-    if any(len(points) % 2 for points in rings):
-        return "an odd number of coordinates"
-    return "" if all(map(_are_coordinates, rings)) else _NO_COORDINATE
-
-
-def _are_runs(counts: Sequence[int], size: tuple[int, int]) -> bool:
-    """Whether runs are none below zero and cover an image of (height, width) exactly."""
-    pixels = size[0] * size[1]
-    is_size = min(size) > 0 and pixels < _FARTHEST_PX
-    return is_size and min(counts, default=-1) >= 0 and sum(counts) == pixels

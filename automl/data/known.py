@@ -11,6 +11,7 @@ import numpy as np
 from automl.data import audit, copies
 from automl.data.formats import Listing
 from automl.data.survey import Survey
+from automl.data.truth_compile import CompiledTruth, compile_truth
 from automl.data.truth_files import AMOUNT
 from automl.errors import DataError
 from automl.records import Finding, TruthKind, TruthRef
@@ -83,8 +84,6 @@ def known_of(
         raise DataError(_nothing_readable(listing, looked))
     if kind == "label":
         return _without_contradicting(_labels(listing, readable), looked)
-    from automl.data.truth_compile import compile_truth
-
     compiled = compile_truth(
         listing,
         looked.facts,
@@ -93,8 +92,20 @@ def known_of(
         keep_classes=keep_classes,
         progress=progress,
     )
+    return _without_contradicting(_compiled(listing, readable, compiled), looked)
+
+
+def _compiled(listing: Listing, readable: list[int], compiled: CompiledTruth) -> Known:
+    """Return what was compiled of the images that can be used.
+
+    Raises:
+        DataError: when there are none.
+    """
+    if not compiled.usable.any():
+        reasons = " ".join(one.message for one in compiled.findings if one.severity == "error")
+        raise DataError(f"No image in '{listing.root}' can be used. {reasons}".rstrip())
     everything = Known(
-        kind=kind,
+        kind=compiled.kind,
         classes=compiled.classes,
         positions=tuple(readable),
         shown=compiled.shown,
@@ -105,13 +116,9 @@ def known_of(
         truth=compiled.ref,
         findings=compiled.findings,
     )
-    usable = everything
-    if not compiled.usable.all():
-        usable = _chosen(everything, np.flatnonzero(compiled.usable).tolist())
-    if not usable.positions:
-        reasons = " ".join(one.message for one in compiled.findings if one.severity == "error")
-        raise DataError(f"No image in '{listing.root}' can be used. {reasons}".rstrip())
-    return _without_contradicting(usable, looked)
+    if compiled.usable.all():
+        return everything
+    return _chosen(everything, np.flatnonzero(compiled.usable).tolist())
 
 
 def _labels(listing: Listing, readable: list[int]) -> Known:

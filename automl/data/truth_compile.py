@@ -41,6 +41,7 @@ class CompiledTruth:
     """What is known of some images, in the order in which they were given."""
 
     ref: TruthRef
+    kind: TruthKind
     classes: tuple[str, ...]
     """Those of the listing, without the ones that no image shows."""
     shown: tuple[tuple[int, ...], ...]
@@ -123,8 +124,8 @@ def _images(
             problems.add("unclear-orientation", "", path=one.path)
     paths = [facts[position].path for position in positions]
     sizes = (side for i in positions for side in (facts[i].height, facts[i].width))
-    size = np.fromiter(sizes, np.int64, 2 * len(positions)).reshape(-1, 2)
-    return Images(paths, np.array(positions, np.int64), size, turned)
+    upright = np.fromiter(sizes, np.int64, 2 * len(positions)).reshape(-1, 2)
+    return Images(paths, np.array(positions, np.int64), upright, turned)
 
 
 def _has_shapes(annotations: Annotations, position: int) -> bool:
@@ -191,6 +192,7 @@ def _loaded(folder: Path, key: str) -> CompiledTruth:
         shown = [each[label] for label in files.entries["label"].tolist()]
     return CompiledTruth(
         ref=TruthRef(str(folder), key),
+        kind=files.index.kind,
         classes=files.index.classes,
         shown=tuple(shown),
         usable=files.entries["usable"].copy(),
