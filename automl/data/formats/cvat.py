@@ -8,18 +8,15 @@ front. Video (tracks) is refused: its frames are no files.
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.handler import ContentHandler
 
 from automl.data.annotations import AnnotationBuilder
-from automl.data.formats.brushes import column_runs, row_runs_pixels
+from automl.data.formats.cvat_shapes import SHAPES, Add, number
 from automl.data.formats.images import ImageIndex, leftovers
 from automl.data.formats.listing import SPLIT_NAMES, Listing, ReadOptions, is_hidden, walk
-from automl.data.formats.outlines import ellipse, rotated_box
 from automl.errors import DataError
 from automl.records import TruthKind
 
@@ -182,7 +179,7 @@ class _Reader:
         self._builder, self._index, self._truth = builder, index, truth
         self._image: int | None = None
         self._size: tuple[int, int] | None = None
-        self._shapes: list[tuple[float, Callable[[], None]]] = []
+        self._shapes: list[tuple[float, Add]] = []
 
     def begin(self, attributes: dict[str, str], *, where: str) -> None:
         """Begin with an image; its shapes are passed over if it cannot be found or came before."""
@@ -204,7 +201,7 @@ class _Reader:
     def shape(self, kind: str, attributes: dict[str, str], *, where: str) -> None:
         """Take in one tag below an image."""
         image, label = self._image, attributes.get("label", "").strip()
-        if image is None or kind not in (*_SHAPES, "tag", *_WITHOUT_AREA):
+        if image is None or kind not in (*SHAPES, "tag", *_WITHOUT_AREA):
             return
         path = self._builder.path(image)
         if kind in _WITHOUT_AREA:
@@ -218,8 +215,8 @@ class _Reader:
             self._builder.label(image, label, where=where)
         elif self._truth != "label":
             try:
-                layer = _number(attributes, "z_order") if "z_order" in attributes else 0.0
-                add = _SHAPES[kind](self._builder, image, label, attributes, self._size, where)
+                layer = number(attributes, "z_order") if "z_order" in attributes else 0.0
+                add = SHAPES[kind](self._builder, image, label, attributes, self._size, where)
             except KeyError as error:
                 problem = f"a {kind} without {error.args[0]}"
                 self._builder.note("malformed-entry", where, path=path, value=problem)
@@ -239,77 +236,3 @@ class _Reader:
 def _size(attributes: dict[str, str]) -> tuple[int, int] | None:
     height, width = attributes.get("height", ""), attributes.get("width", "")
     return (int(height), int(width)) if height.isdecimal() and width.isdecimal() else None
-
-
-_Add = Callable[[], None]
-_Size = tuple[int, int] | None
-
-
-def _box(
-    builder: AnnotationBuilder, image: int, label: str, a: dict[str, str], _: _Size, where: str
-) -> _Add:
-    left, top, right, bottom = (_number(a, name) for name in ("xtl", "ytl", "xbr", "ybr"))
-    angle = _number(a, "rotation") if "rotation" in a else 0.0
-    if not angle:
-        return lambda: builder.box(image, label, (left, top, right, bottom), where=where)
-    points = rotated_box((left, top, right, bottom), angle)
-    return lambda: builder.polygon(image, label, points, where=where)
-
-
-def _polygon(
-    builder: AnnotationBuilder, image: int, label: str, a: dict[str, str], _: _Size, where: str
-) -> _Add:
-    points = list(_points(a["points"]))
-    return lambda: builder.polygon(image, label, points, where=where)
-
-
-def _ellipse(
-    builder: AnnotationBuilder, image: int, label: str, a: dict[str, str], _: _Size, where: str
-) -> _Add:
-    centre = (_number(a, "cx"), _number(a, "cy"))
-    radii = (_number(a, "rx"), _number(a, "ry"))
-    points = ellipse(centre, radii, _number(a, "rotation") if "rotation" in a else 0.0)
-    return lambda: builder.polygon(image, label, points, where=where)
-
-
-def _mask(
-    builder: AnnotationBuilder, image: int, label: str, a: dict[str, str], size: _Size, where: str
-) -> _Add:
-    if size is None:
-        raise ValueError("a mask in an image without width and height")
-    left, top, width, height = (int(_number(a, n)) for n in ("left", "top", "width", "height"))
-    try:
-        counts = [int(count) for count in a["rle"].split(",")]
-    except ValueError as error:
-        raise ValueError(f"rle='{a['rle'][:80]}'") from error
-    runs = column_runs(row_runs_pixels(counts, width, height), left, top, size)
-    return lambda: builder.run_lengths(image, label, runs, size, where=where)
-
-
-_SHAPES: dict[str, Callable[..., _Add]] = {
-    "box": _box,
-    "polygon": _polygon,
-    "ellipse": _ellipse,
-    "mask": _mask,
-}
-"""What encloses an area; each checks its attributes and returns what adds it."""
-
-
-def _number(attributes: dict[str, str], name: str) -> float:
-    try:
-        value = float(attributes[name])
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise ValueError(f"{name}='{attributes[name][:80]}'")
-    return value
-
-
-def _points(text: str) -> Iterator[float]:
-    for point in text.split(";"):
-        try:
-            x, y = point.split(",")
-            yield float(x)
-            yield float(y)
-        except ValueError as error:
-            raise ValueError(f"points='{text[:80]}'") from error
