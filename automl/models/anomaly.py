@@ -17,6 +17,8 @@ from automl.models.backbones import Network, list_stages
 from automl.models.features import create_features
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from automl.models.weights import WeightSource
     from automl.records import Architecture
 
@@ -45,7 +47,7 @@ def build_anomaly(architecture: Architecture, *, weights: WeightSource | None = 
     if decoder not in DECODERS:
         raise SpecError(
             f"The decoder of an anomaly network is 'padim' or 'patchcore'; got '{decoder}'."
-            f"{did_you_mean(decoder or '', DECODERS)}"
+            f"{did_you_mean(decoder, DECODERS) if decoder else ''}"
         )
     if architecture.width is not None and architecture.width < 1:
         raise SpecError(f"The width of '{decoder}' is 1 or more; got {architecture.width}.")
@@ -70,6 +72,8 @@ def _assemble(architecture: Architecture, depth: int, weights: WeightSource | No
         image_size=architecture.image_size,
     )
     module = features.module.eval()
+    if features.source is None:
+        _vary_normalisation(module)
     shapes, macs = _map_shapes(module, architecture)
     memory: Memory
     if architecture.decoder == "padim":
@@ -89,7 +93,22 @@ def _assemble(architecture: Architecture, depth: int, weights: WeightSource | No
     )
 
 
-def _map_shapes(module: object, architecture: Architecture) -> tuple[list[tuple[int, ...]], int]:
+def _vary_normalisation(module: nn.Module) -> None:
+    """Move the zeros and ones that random weights come with, in place.
+
+    No training will: an exporter would simplify them away, and the file would be another graph than
+    the one that was measured for the plan.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for tensor in (*module.parameters(), *module.buffers()):
+            if tensor.is_floating_point() and tensor.numel() > 1 and not tensor.std() > 0:
+                tensor.add_(0.2 * torch.rand(tensor.shape, generator=generator) - 0.1)
+
+
+def _map_shapes(module: nn.Module, architecture: Architecture) -> tuple[list[tuple[int, ...]], int]:
     """Return ``(C, h, w)`` of each feature map, and the multiply-accumulates of making them.
 
     Raises:
@@ -98,12 +117,9 @@ def _map_shapes(module: object, architecture: Architecture) -> tuple[list[tuple[
     import copy
 
     import torch
-    from torch import nn
     from torch.utils.flop_counter import FlopCounterMode
 
     size = architecture.image_size
-    if not isinstance(module, nn.Module):
-        raise TypeError(f"A network is a torch module; got {type(module).__name__}.")
     twin = copy.deepcopy(module).to("meta")
     image = torch.empty(1, 3, size, size, device="meta")
     try:
