@@ -52,6 +52,8 @@ class DefectTruth:
 
     label: int
     mask: NDArray[np.bool_] | None
+    is_synthetic: bool = False
+    """Whether the defect was made by us, for want of a real one."""
 
 
 Truth = LabelTruth | BoxTruth | MaskTruth | DefectTruth
@@ -71,7 +73,7 @@ def fit_truth(truth: Truth, size: tuple[int, int], to: tuple[int, int]) -> Truth
     if isinstance(truth, MaskTruth):
         return MaskTruth(_nearest(truth.pixels, to))
     mask = None if truth.mask is None else _nearest(truth.mask, to)
-    return DefectTruth(truth.label, mask)
+    return DefectTruth(truth.label, mask, truth.is_synthetic)
 
 
 def _nearest(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:

@@ -39,6 +39,7 @@ from automl.search.relaxation import (
 )
 from automl.search.selection import (
     Contender,
+    choosing_requirements,
     contenders,
     limit_missed,
     losing_reasons,
@@ -118,7 +119,9 @@ class Prover:
         missed: dict[str, tuple[str, str]] = {}
         able = []
         for contender in ranked:
-            short = requirement_missed(spec.requirements, contender.artifact.scores.values)
+            scores = contender.artifact.scores
+            required = choosing_requirements(spec.requirements, scores)
+            short = requirement_missed(required, scores.values)
             if short is None:
                 able.append(contender)
             else:
@@ -282,7 +285,8 @@ class Prover:
         outcome: _Outcome,
     ) -> Shortfall:
         if ranked and not able:
-            return requirements_shortfall(self._spec.requirements, ranked)
+            required = choosing_requirements(self._spec.requirements, ranked[0].artifact.scores)
+            return requirements_shortfall(required, ranked)
         final = {
             c.candidate: outcome.measured[c.artifact.sha256]
             for c in able

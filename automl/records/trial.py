@@ -21,6 +21,9 @@ class Scores:
     """Images."""
     curves: dict[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     """Points (x, y) by the name of what they show: ``precision-recall[RBC]``, ``scores[good]``."""
+    synthetic: tuple[str, ...] = ()
+    """Metrics that rest on images made for want of real ones: they rank candidates, prove nothing, and
+    are held against no requirement."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from automl.records import (
     Plan,
     Reason,
     Requirement,
+    Scores,
     Target,
     TrialResult,
     TrialStatus,
@@ -26,7 +27,14 @@ from automl.records import (
 from automl.search.feasibility import budget_clause
 from automl.units import format_latency, format_size
 
-__all__ = ["Contender", "contenders", "limit_missed", "losing_reasons", "requirement_missed"]
+__all__ = [
+    "Contender",
+    "choosing_requirements",
+    "contenders",
+    "limit_missed",
+    "losing_reasons",
+    "requirement_missed",
+]
 
 
 @dataclass(frozen=True)
@@ -104,6 +112,13 @@ def limit_missed(target: Target, measured: Measurement) -> tuple[str, str] | Non
             f"a fresh process that ran it took {format_size(memory)}",
         )
     return None
+
+
+def choosing_requirements(
+    requirements: Sequence[Requirement], scores: Scores
+) -> tuple[Requirement, ...]:
+    """Return the bounds that validation scores may be held against: those judged on real images."""
+    return tuple(one for one in requirements if one.key not in scores.synthetic)
 
 
 def requirement_missed(

@@ -91,7 +91,10 @@ class AnomalyTask:
         if DEFECT in present or defect_truth(one.truth).label != GOOD:
             return (one,)
         made = (add_defect(one.frame, copy=copy, seed=seed) for copy in range(COPIES))
-        return (one, *(Judged(frame, DefectTruth(DEFECT, mask)) for frame, mask in made))
+        return (
+            one,
+            *(Judged(frame, DefectTruth(DEFECT, mask, is_synthetic=True)) for frame, mask in made),
+        )
 
     def settle(
         self, file: Path, answers: Sequence[Answer], truths: Sequence[Truth]

@@ -64,12 +64,14 @@ class AnomalyScorer:
         self._defect = np.zeros(_BINS)
         self._regions = np.zeros(_BINS)
         self._region_count = 0
+        self._has_synthetic = False
 
     def add(self, answer: Answer, truth: Truth) -> None:
         """Take in the answer for one image; heat map and mask have the same size."""
         given, known = anomaly(answer), defect_truth(truth)
         self._scores.append(given.score)
         self._labels.append(known.label)
+        self._has_synthetic |= known.is_synthetic
         self._confusion[known.label, int(given.is_defect)] += 1
         if known.label == DEFECT and known.mask is None:
             return  # which pixels are the defect's is not known
@@ -103,6 +105,9 @@ class AnomalyScorer:
             confusion=tuple(tuple(int(n) for n in row) for row in self._confusion),
             samples=len(labels),
             curves=_histograms(scores, labels),
+            synthetic=tuple(name for name in values if name != "false-alarm-rate")
+            if self._has_synthetic
+            else (),
         )
 
     def _add_regions(self, bins: NDArray[np.int64], mask: NDArray[np.bool_]) -> None:

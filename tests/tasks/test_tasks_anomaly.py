@@ -23,6 +23,7 @@ def test_synthetic_defects_are_made_only_where_there_are_no_real_ones() -> None:
     made = task.judged(good, present=frozenset({0}), seed=1)
     assert [one.truth.label for one in made] == [0] + [1] * COPIES  # type: ignore[union-attr]
     assert made[0] is good
+    assert all(one.truth.is_synthetic for one in made[1:])  # type: ignore[union-attr]
     assert task.judged(good, present=frozenset({0, 1}), seed=1) == (good,)
     bad = Judged(FRAME, DefectTruth(1, None))
     assert task.judged(bad, present=frozenset({0, 1}), seed=1) == (bad,)

@@ -139,6 +139,16 @@ def test_curves_hold_shares_of_good_and_defective_images() -> None:
         assert sum(share for _, share in points) == pytest.approx(1.0)
 
 
+def test_metrics_of_synthetic_defects_are_marked() -> None:
+    good, made = (answer(0.4), truth(0)), (answer(1.4), DefectTruth(1, None, is_synthetic=True))
+    assert scored(good, made).scores().synthetic == (
+        "detection-rate",
+        "image-auroc",
+        "balanced-accuracy",
+    )
+    assert scored(good, (answer(1.4), truth(1))).scores().synthetic == ()
+
+
 def test_equal_scores_count_one_half() -> None:
     assert rank_area(np.array([2.0, 0.0]), np.array([1.0, 1.0])) == 0.75
 
