@@ -20,6 +20,7 @@ from automl.data.augment import build_augmentation, crop
 from automl.data.truth import Truth
 from automl.errors import AutomlError
 from automl.records import Epoch, Recipe
+from automl.training.averaging import AveragedWeights
 from automl.training.validation import Normalise, judge
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class Trainer:
             total_steps=max(_FEWEST_STEPS, self._batches * recipe.epochs + 1),
             pct_start=_WARM_UP_SHARE,
         )
+        self._average = AveragedWeights(self._module, steps=self._batches * recipe.epochs)
         self.epochs: list[Epoch] = []
 
     @property
@@ -116,10 +118,13 @@ class Trainer:
     def run_epoch(self) -> Epoch:
         """Train one epoch and look at the validation images once.
 
+        The network is left with its averaged weights, ready to be exported.
+
         Raises:
             DivergedError: when the loss is not finite.
         """
         started = time.perf_counter()
+        self._average.take_out()
         self._module.train()
         for part in self._frozen:
             part.eval()
@@ -130,6 +135,7 @@ class Trainer:
             losses.append(self._step(np.sort(order[batch * size : (batch + 1) * size])))
             if self._is_time_up():
                 break
+        self._average.put_in()
         val_loss, val_score = self.validate()
         epoch = Epoch(
             number=len(self.epochs) + 1,
@@ -174,6 +180,7 @@ class Trainer:
         nn.utils.clip_grad_norm_(self._module.parameters(), _GRADIENT_NORM)
         self._optimizer.step()
         self._schedule.step()
+        self._average.update()
         return value
 
     def _batch(self, positions: NDArray[np.int64]) -> tuple[Tensor, Any]:
