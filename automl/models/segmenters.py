@@ -137,13 +137,13 @@ def _checked_decoder(architecture: Architecture, *, first: int) -> Decoder:
     if width is not None and not decoder.width:
         raise SpecError(
             f"Decoder '{name}' has no width, its channels follow the encoder's; got {width}. "
-            "Use 'usual'."
+            "Leave 'widths' out."
         )
     if width is not None and (width < 1 or width % decoder.multiple_of):
         rule = "at least 1" if decoder.multiple_of == 1 else f"a multiple of {decoder.multiple_of}"
         raise SpecError(
             f"The width of decoder '{name}' ({decoder.width}) is {rule}; got {width}. "
-            "Use such a number, or 'usual'."
+            "Use such a number, or leave 'widths' out."
         )
     return decoder
 

@@ -176,17 +176,17 @@ REFUSED = [
     ),
     (
         architecture("linknet", width=32),
-        "Decoder 'linknet' has no width, its channels follow the encoder's; got 32. Use 'usual'.",
+        "Decoder 'linknet' has no width, its channels follow the encoder's; got 32. Leave 'widths' out.",
     ),
     (
         architecture("fpn", width=48),
         "The width of decoder 'fpn' (channels of the segmentation blocks, in groups of 32) is a "
-        "multiple of 32; got 48. Use such a number, or 'usual'.",
+        "multiple of 32; got 48. Use such a number, or leave 'widths' out.",
     ),
     (
         architecture("unet", width=0),
         "The width of decoder 'unet' (channels of the last block) is at least 1; got 0. "
-        "Use such a number, or 'usual'.",
+        "Use such a number, or leave 'widths' out.",
     ),
     (
         architecture("linknet", size=100),
