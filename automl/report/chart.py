@@ -35,6 +35,7 @@ __all__ = [
     "latency_tooltip",
     "scheme_shape",
     "shape",
+    "share_format",
 ]
 
 Cell = str | float | int | None
@@ -143,6 +144,12 @@ def scheme_shape(schemes: list[str]) -> Any:
 
     scale = alt.Scale(domain=schemes, range=[shape(i) for i in range(len(schemes))])
     return alt.Shape("scheme:N", scale=scale, legend=None)
+
+
+def share_format(values: Sequence[float | None]) -> str:
+    """Return the format of an axis of shares: with more digits where all are within one point."""
+    known = [value for value in values if value is not None]
+    return ".2~%" if known and max(known) - min(known) < 0.01 else ".1~%"
 
 
 def encode_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:

@@ -20,6 +20,7 @@ from automl.report.chart import (
     latency_tooltip,
     scheme_shape,
     shape,
+    share_format,
 )
 from automl.report.curve_charts import curve_charts
 from automl.report.depth_charts import depth_chart
@@ -113,7 +114,7 @@ def _pareto(name: str, points: list[CandidateRow], target: TargetView, objective
         "score:Q",
         title=objective,
         scale=alt.Scale(zero=False, padding=12),
-        axis=alt.Axis(format=".1~%" if is_share else "~g"),
+        axis=alt.Axis(format=share_format([row.score for row in points]) if is_share else "~g"),
     )
     x = latency_axis(latencies, target.limit_ms, target.percentile)
     base = alt.Chart(alt.NamedData(name)).encode(x=x, y=y)

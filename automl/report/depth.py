@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from automl.records import Architecture, Candidate, RunRecord, Target, TargetSelection
-from automl.report.budgets import percentile_of
 from automl.report.schemes import SchemeRow, build_scheme_rows
 from automl.report.tasks import TaskWords
 from automl.report.words import format_points, isolate, metric_words
@@ -26,6 +25,7 @@ class DepthRow:
     depth: str
     """``3`` or ``all``."""
     latency_ms: float | None
+    """The p50: networks are compared, and the middle value is disturbed least."""
     score: float | None
     """Of the best trial, on validation images."""
     latency_gain_ms: float | None
@@ -60,7 +60,7 @@ class _Step:
 
     @property
     def latency_ms(self) -> float | None:
-        return _difference(self.new.row.latency_ms, self.old.row.latency_ms)
+        return _difference(self.new.row.median_ms, self.old.row.median_ms)
 
     @property
     def score(self) -> float | None:
@@ -88,17 +88,16 @@ def build_depth(
         for point in group
     )
     objective = metric_words(record.spec.objective)
-    percentile = percentile_of(target)
     if winner is not None:
         steps.sort(key=lambda step: winner.architecture != step.new.architecture)
-    sentences = _sentences(steps, words, objective=objective, percentile=percentile)
+    sentences = _sentences(steps, words, objective=objective)
     return DepthView(words.depth.name, words.depth.meaning, scheme, sentences, rows)
 
 
 def _scheme(pairs: Sequence[tuple[Architecture, SchemeRow]], winner: Candidate | None) -> str:
     """Return the winner's scheme if it was timed in planning (int8-mixed never is), else another."""
     if winner is not None and any(
-        row.scheme == winner.scheme and row.latency_ms is not None for _, row in pairs
+        row.scheme == winner.scheme and row.median_ms is not None for _, row in pairs
     ):
         return winner.scheme
     return _fullest(row for _, row in pairs)
@@ -108,7 +107,7 @@ def _fullest(rows: Iterable[SchemeRow]) -> str:
     """Return the scheme with the most networks that have a score, else a latency."""
     counts: Counter[str] = Counter()
     for row in rows:
-        counts[row.scheme] += 100 * (row.score is not None) + (row.latency_ms is not None)
+        counts[row.scheme] += 100 * (row.score is not None) + (row.median_ms is not None)
     return counts.most_common(1)[0][0] if counts else ""
 
 
@@ -116,7 +115,7 @@ def _groups(points: list[_Point]) -> list[list[_Point]]:
     """Group what differs in depth alone, the shallowest first; unmeasured networks are left out."""
     groups: dict[tuple[object, ...], list[_Point]] = {}
     for point in points:
-        if point.row.latency_ms is None and point.row.score is None:
+        if point.row.median_ms is None and point.row.score is None:
             continue
         a = point.architecture
         key = (a.backbone, a.decoder, a.width, a.image_size)
@@ -134,7 +133,7 @@ def _row(point: _Point, step: _Step | None, winner: Architecture | None) -> Dept
     return DepthRow(
         group=_group_name(point.architecture),
         depth=_depth(point.architecture),
-        latency_ms=point.row.latency_ms,
+        latency_ms=point.row.median_ms,
         score=point.row.score,
         latency_gain_ms=None if step is None else step.latency_ms,
         score_gain=None if step is None else step.score,
@@ -154,15 +153,13 @@ def _group_name(architecture: Architecture) -> str:
     return f"{architecture.backbone}{decoder}, {architecture.image_size} px"
 
 
-def _sentences(
-    steps: list[_Step], words: TaskWords, *, objective: str, percentile: str
-) -> tuple[str, ...]:
+def _sentences(steps: list[_Step], words: TaskWords, *, objective: str) -> tuple[str, ...]:
     """Say what the most telling step bought, then what a step bought on the whole."""
     whole = [s for s in steps if s.score is not None and s.latency_ms is not None]
     timed = [s.latency_ms for s in steps if s.latency_ms is not None]
     said = []
     if whole:
-        said.append(_told(whole[0], words, objective, percentile))
+        said.append(_told(whole[0], words, objective))
     if len(whole) > 1:
         gain = statistics.median(s.score or 0.0 for s in whole)
         cost = statistics.median(s.latency_ms or 0.0 for s in whole)
@@ -178,13 +175,13 @@ def _sentences(
     return tuple(said)
 
 
-def _told(step: _Step, words: TaskWords, objective: str, percentile: str) -> str:
+def _told(step: _Step, words: TaskWords, objective: str) -> str:
     phrase = words.depth.step.format(
         new=_depth(step.new.architecture), old=_depth(step.old.architecture)
     )
     return (
         f"With {isolate(_group_name(step.new.architecture))}, {phrase} "
-        f"{_gained(step.score or 0.0, objective)} and {_cost(step.latency_ms or 0.0, percentile)}."
+        f"{_gained(step.score or 0.0, objective)} and {_cost(step.latency_ms or 0.0)} (p50)."
     )
 
 
@@ -194,9 +191,8 @@ def _gained(gain: float, objective: str = "score") -> str:
     return f"{'gained' if gain > 0 else 'lost'} {format_points(gain)} of {objective}"
 
 
-def _cost(cost_ms: float, percentile: str = "latency") -> str:
-    named = "" if percentile == "latency" else f" ({percentile})"
-    return f"{'cost' if cost_ms >= 0 else 'saved'} {format_latency(abs(cost_ms))}{named}"
+def _cost(cost_ms: float) -> str:
+    return f"{'cost' if cost_ms >= 0 else 'saved'} {format_latency(abs(cost_ms))}"
 
 
 def _difference(new: float | None, old: float | None) -> float | None:

@@ -12,12 +12,12 @@ from automl.report.chart import (
     Chart,
     Charts,
     LegendEntry,
-    budget_layers,
     colour,
     encode_table,
     finish,
     latency_axis,
     latency_tooltip,
+    share_format,
 )
 from automl.report.depth import DepthRow
 from automl.report.view import TargetView
@@ -66,12 +66,12 @@ def _depth(
     depth_name = "depth" if target.depth is None else target.depth.name
     scale = alt.Scale(domain=groups, range=[colour(i) for i in range(len(groups))])
     base = alt.Chart(alt.NamedData(name)).encode(
-        x=latency_axis(latencies, target.limit_ms, target.percentile),
+        x=latency_axis(latencies, None, "p50"),
         y=alt.Y(
             "score:Q",
             title=objective,
             scale=alt.Scale(zero=False, padding=18),
-            axis=alt.Axis(format=".1~%"),
+            axis=alt.Axis(format=share_format([row.score for row in rows])),
         ),
         color=alt.Color("group:N", scale=scale, legend=None),
     )
@@ -81,7 +81,7 @@ def _depth(
             alt.Tooltip("group:N", title="network"),
             alt.Tooltip("depth:N", title=depth_name),
             alt.Tooltip("score:Q", title=objective, format=".2%"),
-            latency_tooltip(target.percentile),
+            latency_tooltip("p50"),
         ]
     )
     labels = base.mark_text(align="left", dx=9, dy=-11, fontWeight="bold").encode(text="depth:N")
@@ -89,4 +89,4 @@ def _depth(
         size=320, strokeWidth=2.5, filled=False
     )
     ring = ring.encode(color=alt.value(STATE_COLOURS[CandidateState.WINNER]))
-    return alt.layer(*budget_layers(target, latencies, is_labelled=True), lines, ring, dots, labels)
+    return alt.layer(lines, ring, dots, labels)

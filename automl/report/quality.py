@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from automl.records import RunRecord, Scores
 from automl.records.quality import (
+    WITHIN,
     DataQuality,
     FewExamples,
     LabelErrors,
@@ -30,6 +31,8 @@ MAX_SUSPECTS = 16
 """Shown as pictures, the most doubtful."""
 MAX_SUSPECTS_LISTED = 200
 MAX_LEAKS = 200
+_SAME = 0.0005
+"""Scores that are shown with the same digits."""
 
 
 @dataclass(frozen=True)
@@ -108,15 +111,27 @@ def describe_rule(quality: DataQuality | None, scores: Scores | None, objective:
     score = None if scores is None else scores.values.get(objective)
     if quality is None or score is None:
         return ""
-    rule = quality.sufficient_rule(objective, score)
+    rule, doubt = quality.sufficient_rule(objective, score), ""
+    if quality.best_rule(objective) is None:
+        rule = _best_on_test(quality, objective, score)
+        doubt = (
+            " It was picked by the test images, as no validation image could choose among rules."
+        )
     if rule is None:
         return ""
     reached = format_score(rule.test_scores.values[objective])
     return (
         "A plain rule does as well: you may not need a network. On the test images the rule "
         f"'{rule.name}' reaches a {metric_words(objective)} of {reached}, the model "
-        f"{format_score(score)}."
+        f"{format_score(score)}.{doubt}"
     )
+
+
+def _best_on_test(quality: DataQuality, objective: str, score: float) -> RuleBaseline | None:
+    """Return the best rule on the test images if it comes within a point of a score."""
+    values = {rule.name: rule.test_scores.values.get(objective, -1.0) for rule in quality.rules}
+    best = max(quality.rules, key=lambda rule: values[rule.name], default=None)
+    return best if best is not None and values[best.name] >= score - WITHIN else None
 
 
 def _winner_scores(record: RunRecord) -> Scores | None:
@@ -130,7 +145,8 @@ def _winner_scores(record: RunRecord) -> Scores | None:
 def _summary(quality: DataQuality, *, is_rule_enough: bool) -> str:
     parts = []
     if quality.label_errors is not None:
-        parts.append(plural(len(quality.label_errors.suspects), "doubtful label"))
+        doubtful = len(quality.label_errors.suspects)
+        parts.append(plural(doubtful, "doubtful label") if doubtful else "no doubtful labels")
     parts.append(
         f"{plural(quality.leakage.affected, 'test image')} in doubt"
         if quality.leakage.affected
@@ -177,6 +193,8 @@ def _leakage(leakage: Leakage, objective: str) -> str:
     if clean is None:
         return text
     lost = clean.everything - clean.without
+    if abs(lost) < _SAME:
+        return f"{text} Without them the {metric_words(objective)} of the winner is the same."
     change = f"{format_points(lost)} {'less' if lost > 0 else 'more'}"
     return (
         f"{text} Without them the {metric_words(objective)} of the winner is "

@@ -30,6 +30,8 @@ _THRESHOLD = 1.0
 _LONG_TAIL = 6.0
 """A histogram that ends beyond so many thresholds is drawn on a logarithmic axis."""
 
+_LONG_TICKS = (0, 0.5, 1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
+
 
 def result_charts(target: TargetView, index: int, *, precision: float) -> Charts:
     """Return ``found-N`` (precision against recall) and ``histogram-N`` (scores by true class).
@@ -161,11 +163,13 @@ def _histogram(name: str, names: list[str], highest: float) -> Any:
     scale = alt.Scale(domain=names, range=[_tone(i) for i in range(len(names))])
     is_long = highest > _LONG_TAIL
     x_scale = alt.Scale(type="symlog", constant=1) if is_long else alt.Scale(zero=True)
+    ticks = [tick for tick in _LONG_TICKS if tick <= highest]
+    axis = alt.Axis(values=ticks, format="~g") if is_long else alt.Axis()
     bars = (
         alt.Chart(alt.NamedData(name))
         .mark_rect(opacity=0.6)
         .encode(
-            x=alt.X("from:Q", title="score (1 is the threshold)", scale=x_scale),
+            x=alt.X("from:Q", title="score (1 is the threshold)", scale=x_scale, axis=axis),
             x2=alt.X2("to:Q"),
             y=alt.Y("share:Q", title="share of these images", axis=alt.Axis(format="%")),
             y2=alt.datum(0),

@@ -22,6 +22,8 @@ class SchemeRow:
     network: str
     scheme: str
     latency_ms: float | None
+    median_ms: float | None
+    """The p50, which other work on the machine moves least."""
     speedup: float | None
     """Time of float32 divided by this one's; more than 1 is faster."""
     size_bytes: int | None
@@ -89,6 +91,7 @@ def _row(
         network=candidate.architecture.key,
         scheme=candidate.scheme,
         latency_ms=own,
+        median_ms=_median(verdict),
         speedup=base / own if own and base and candidate.scheme != _FLOAT else None,
         size_bytes=size if artifact is None else artifact.size_bytes,
         score=None if artifact is None else artifact.scores.values.get(record.spec.objective),
@@ -102,6 +105,12 @@ def _latency(verdict: Verdict | None, target: Target) -> float | None:
     if verdict is None or verdict.measurement is None:
         return None
     return verdict.measurement.percentile(percentile_of(target)).value
+
+
+def _median(verdict: Verdict | None) -> float | None:
+    if verdict is None or verdict.measurement is None:
+        return None
+    return verdict.measurement.p50_ms.value
 
 
 def _why_not(verdict: Verdict | None, artifact: Artifact | None) -> str:

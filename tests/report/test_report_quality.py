@@ -6,7 +6,7 @@ from dataclasses import replace
 from types import ModuleType
 
 from automl.records import RunRecord
-from automl.records.quality import DataQuality, LabelErrors, Leakage
+from automl.records.quality import CleanScore, DataQuality, LabelErrors, Leakage
 from automl.report import render_report, wanted_pictures
 from automl.report.charts import build_charts
 from automl.report.quality import MAX_SUSPECTS, QualityView, build_quality
@@ -75,6 +75,27 @@ def test_plain_rule_that_does_as_well_is_said_in_the_answer(tasks: ModuleType) -
     assert section(record).summary == (
         "20 doubtful labels, 1 test image in doubt, a plain rule does as well"
     )
+
+
+def test_rule_that_no_validation_image_could_choose_is_told_with_that_doubt(
+    tasks: ModuleType,
+) -> None:
+    good = tasks.quality("areas", rule_score=0.81)
+    untried = replace(good.rules[0], val_scores=replace(good.rules[0].val_scores, values={}))
+    said = section(replace(tasks.segmentation(), quality=replace(good, rules=(untried,))))
+    assert said.rule_sentence.startswith("A plain rule does as well: you may not need a network.")
+    assert said.rule_sentence.endswith(
+        "It was picked by the test images, as no validation image could choose among rules."
+    )
+    poor = replace(untried, test_scores=replace(untried.test_scores, values={"mean-iou": 0.5}))
+    quality = replace(good, rules=(poor,))
+    assert section(replace(tasks.segmentation(), quality=quality)).rule_sentence == ""
+
+
+def test_leak_that_changes_nothing_says_so(tasks: ModuleType) -> None:
+    leakage = replace(tasks.quality("areas").leakage, clean=CleanScore(1.0, 1.0, 71))
+    quality = section(found(tasks, leakage=leakage))
+    assert quality.leakage.endswith("Without them the mean IoU of the winner is the same.")
 
 
 def test_plain_rule_that_is_worse_stands_below_the_model(tasks: ModuleType) -> None:
