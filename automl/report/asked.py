@@ -65,12 +65,11 @@ def build_asked_rate(
     counted = f"{wrong:,} of {plural(total, rate.of)}"
     verb = "was" if wrong == 1 else "were"
     short = f"{counted} {verb} {rate.wrong} ({format_score(wrong / total)}; {asked} was asked)."
-    sentence = (
-        f"{short} With so many images, the true rate is very likely between {format_score(low)} "
-        f"and {format_score(high)}."
+    trust = (
+        f"With so many images, the true rate is very likely between {format_score(low)} and "
+        f"{format_score(high)}."
     )
-    if state is RateState.UNCLEAR:
-        sentence += f" {_needed(limit)}"
+    needed = f" {_needed(limit)}" if state is RateState.UNCLEAR else ""
     return AskedRate(
         requirement=f"{rate.requirement} ({rate.option})",
         asked=asked,
@@ -79,7 +78,7 @@ def build_asked_rate(
         "images",
         state=state,
         short=short,
-        sentence=sentence,
+        sentence=f"{short} {trust}{needed}",
     )
 
 
