@@ -48,10 +48,9 @@ def build_asked_rate(
     ``None`` where none is asked, and where it is required as a metric: then there is a claim.
     """
     scores = None if chosen is None else chosen.test_scores
-    claims = () if chosen is None else chosen.claims
-    if rate is None or scores is None or rate.row >= len(scores.confusion):
+    if rate is None or chosen is None or scores is None or rate.row >= len(scores.confusion):
         return None
-    if any(claim.requirement.startswith(rate.metric) for claim in claims):
+    if any(claim.requirement.startswith(rate.metric) for claim in chosen.claims):
         return None
     row = scores.confusion[rate.row]
     total = sum(row)
@@ -62,9 +61,8 @@ def build_asked_rate(
     low, high = wilson_interval(wrong, total)
     state = _state(wrong / total, low, limit)
     asked = f"at most {_percent(limit)}"
-    counted = f"{wrong:,} of {plural(total, rate.of)}"
-    verb = "was" if wrong == 1 else "were"
-    short = f"{counted} {verb} {rate.wrong} ({format_score(wrong / total)}; {asked} was asked)."
+    counted = f"{wrong:,} of {plural(total, rate.of)} {'was' if wrong == 1 else 'were'}"
+    short = f"{counted} {rate.wrong} ({format_score(wrong / total)}; {asked} was asked)."
     trust = (
         f"With so many images, the true rate is very likely between {format_score(low)} and "
         f"{format_score(high)}."
