@@ -53,6 +53,7 @@ class DetectionTask:
     truth: TruthKind = "boxes"
     learner = "gradient"
     outputs: tuple[str, ...] = ("boxes", "labels", "scores")
+    settles = True
     parity_limit = 0.02
     """Of the score of an object: well above rounding (1e-4 was seen)."""
 

@@ -50,6 +50,7 @@ class SegmentationTask:
     truth: TruthKind = "mask"
     learner = "gradient"
     outputs: tuple[str, ...] = ("mask",)
+    settles = False
     parity_limit = 0.005
     """Of the pixels: where two classes are equally likely, rounding decides (1e-4 was seen)."""
 
