@@ -12,6 +12,7 @@ flipped it finds as many as cleanlab's best rule with half the false alarms, and
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,10 @@ __all__ = ["Noise", "estimate_noise"]
 _LEAST = 1e-9
 _MOST_RATE = 0.5
 """More wrong than right labels cannot be told from right ones."""
+_TEMPERATURES = (-3.0, -2.0, -1.0, 0.0, 1.0)
+_RATES = (-5.0, -3.0, -1.0)
+"""Where the search begins (as the logarithm, and the logit of the share of the highest): from the best
+of these, since there is a second, worse optimum without wrong labels."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,8 @@ def estimate_noise(probabilities: NDArray[np.float64], labels: NDArray[np.int64]
         right, wrong = split(parameters)
         return float(-np.log(right + wrong + _LEAST**4).mean())
 
-    found = minimize(surprise, np.array([0.0, -3.0]), method="Nelder-Mead").x
+    start = min((np.array(one) for one in product(_TEMPERATURES, _RATES)), key=surprise)
+    found = minimize(surprise, start, method="Nelder-Mead").x
     right, wrong = split(found)
     return Noise(wrong / np.maximum(right + wrong, _LEAST**4), _rate(found[1]))
 

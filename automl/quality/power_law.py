@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FittedCurve", "fit_curve"]
 
-_RESAMPLINGS = 200
+_RESAMPLINGS = 100
 _LOW, _HIGH = 2.5, 97.5
 _MOST_EXPONENT = 2.0
 """Exponents measured in practice lie between 0.05 and 1 (Hestness et al., figure 6)."""
