@@ -34,6 +34,8 @@ _REGULARISATION = 0.01
 of about unit variance)."""
 _MOST_PATCHES = 20_000
 """Patches that a coreset is chosen from: more cost time and changed nothing."""
+_ENOUGH_PLACES = 20_000
+"""Of the coarsest map: mean and spread of distances are known well enough by then."""
 _PROJECTED = 64
 """Dimensions in which the coreset measures distances: random projections keep them nearly (Roth et
 al. 2022, section 3.2, after Johnson and Lindenstrauss)."""
@@ -163,6 +165,8 @@ class PadimMemory(Memory):
                 values = distance.double().cpu()
                 added = (values.numel(), float(values.sum()), float(values.square().sum()))
                 sums[:, position] += torch.tensor(added, dtype=torch.float64)
+            if float(sums[0].min()) >= _ENOUGH_PLACES:
+                break
         mean = sums[1] / sums[0]
         variance = (sums[2] / sums[0] - mean.square()).clamp(min=0.0)
         self.centre.copy_(mean)

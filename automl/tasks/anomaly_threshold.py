@@ -6,10 +6,13 @@ Decides by how many images there are:
   the *expected* rate on new images keeps the limit whatever the distribution of the scores (split
   conformal prediction; Vovk, Gammerman & Shafer 2005, section 4.2). It needs ``1 / rate - 1`` images:
   99 for one percent.
-- Fewer: a Gaussian's tail. The bound for one new score from n others is ``mean + t * s * sqrt(1 + 1/n)``
-  with Student's t of n - 1 degrees (Hahn & Meeker 1991, section 4.8), so that few images put the
-  threshold higher. Its rate holds as far as scores are Gaussian.
-- One or none: no spread is known, and the threshold stays provisional.
+- Fewer: the tail of a log-normal distribution, since scores are positive and skewed to the right. The
+  bound for one new logarithm from n others is ``mean + t * s * sqrt(1 + 1/n)`` (Hahn & Meeker 1991,
+  section 4.8), where s and the degrees of Student's t take in what spread good scores usually have
+  (Gelman et al. 2013, Bayesian Data Analysis, section 3.3): few images put the threshold higher, but
+  two that happen to be alike, or far apart, do not decide alone. The rate holds as far as scores are
+  log-normal.
+- None: the threshold stays provisional.
 """
 
 from __future__ import annotations
@@ -22,12 +25,14 @@ import numpy as np
 
 __all__ = ["Threshold", "choose_threshold"]
 
-_ONE_IMAGE_FACTOR = 1.5
-"""Of the score of a single good image."""
+_USUAL_SPREAD = 0.3
+"""Of the logarithms of good scores: 0.2 to 0.5 on PIPED's four papers."""
+_USUAL_WEIGHT = 4
+"""How many degrees of freedom that is worth."""
 _SMALLEST = 1e-3
 """Answers are in units of the threshold, so it is never zero."""
-_LEAST_SPREAD = 0.01
-"""Of the mean: equal scores of a few images do not mean that all images score alike."""
+_LEAST_SHARE = 0.05
+"""Of the mean: a smaller score counts as that much, since zero has no logarithm."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +58,6 @@ def choose_threshold(scores: Sequence[float], *, rate: float, provisional: float
     count = len(values)
     if count == 0:
         return Threshold(provisional, "provisional: there was no good image to set it by", 0)
-    if count == 1:
-        value = max(_SMALLEST, _ONE_IMAGE_FACTOR * float(values[0]))
-        return Threshold(value, "one and a half times the score of the only good image", 1)
     place = math.ceil((count + 1) * (1.0 - rate) - 1e-9)
     if place <= count:
         # A score equal to the threshold is a defect: it lies just above the image that sets it.
@@ -66,8 +68,10 @@ def choose_threshold(scores: Sequence[float], *, rate: float, provisional: float
         return Threshold(value, f"counted; expected false alarms at most {above:.2%}", count)
     from scipy.stats import t
 
-    mean = float(values.mean())
-    spread = max(float(values.std(ddof=1)), _LEAST_SPREAD * abs(mean))
-    value = mean + float(t.ppf(1.0 - rate, count - 1)) * spread * math.sqrt(1.0 + 1.0 / count)
-    method = f"Gaussian tail; expected false alarms {rate:.2%} if good scores are Gaussian"
-    return Threshold(max(_SMALLEST, value), method, count)
+    logarithms = np.log(np.maximum(values, max(_SMALLEST, _LEAST_SHARE * float(values.mean()))))
+    squares = float(np.square(logarithms - logarithms.mean()).sum())
+    degrees = _USUAL_WEIGHT + count - 1
+    spread = math.sqrt((_USUAL_WEIGHT * _USUAL_SPREAD**2 + squares) / degrees)
+    tail = float(t.ppf(1.0 - rate, degrees)) * spread * math.sqrt(1.0 + 1.0 / count)
+    method = f"log-normal tail; expected false alarms {rate:.2%} if good scores are log-normal"
+    return Threshold(max(_SMALLEST, math.exp(float(logarithms.mean()) + tail)), method, count)

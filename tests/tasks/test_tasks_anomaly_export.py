@@ -156,7 +156,7 @@ def test_the_threshold_is_set_on_the_quantized_file_and_nothing_else_changes(
     assert details == {
         "threshold": f"{threshold:.4g} on the heat map",
         "threshold method": (
-            "Gaussian tail; expected false alarms 1.00% if good scores are Gaussian"
+            "log-normal tail; expected false alarms 1.00% if good scores are log-normal"
         ),
         "threshold images": "8 good validation images",
         "false alarms asked": "at most 1.00%",
