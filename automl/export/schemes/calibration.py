@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["CalibrationMethod", "quiet_quantizer", "tensor_ranges"]
 
 _CHUNK = 8
-"""Frames whose intermediate tensors are held at once: what bounds the memory of the histograms."""
+_CHUNK_PIXELS = 8 * 256 * 256
+"""Frames whose intermediate tensors are held at once, and their pixels: what bounds the memory of the
+histograms. A U-Net on a frame of 1024 x 1024 pixels holds more than a gigabyte."""
 _HISTOGRAM_FRAMES = 32
 """Histograms of every tensor cost a second per ten frames, and settle long before this many."""
 _OPTIONS: dict[str, dict[str, object]] = {
@@ -87,8 +89,9 @@ def tensor_ranges(
             extra_options=_OPTIONS[method],
         )
         size = _working_size(prepared)
-        for start in range(0, len(used), _CHUNK):
-            calibrator.collect_data(_FrameReader(used[start : start + _CHUNK], size))
+        count = _frames_at_once(size)
+        for start in range(0, len(used), count):
+            calibrator.collect_data(_FrameReader(used[start : start + count], size))
         return calibrator.compute_data()
 
 
@@ -118,6 +121,10 @@ def _working_size(model: Path) -> tuple[int, int]:
         return dims[1].dim_value, dims[2].dim_value
     side = int(read_metadata(model)["automl.image_size"])
     return side, side
+
+
+def _frames_at_once(size: tuple[int, int]) -> int:
+    return max(1, min(_CHUNK, _CHUNK_PIXELS // (size[0] * size[1])))
 
 
 def _spread(frames: Sequence[NDArray[np.uint8]], most: int) -> list[NDArray[np.uint8]]:
