@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -124,7 +125,10 @@ def _judge(
     units: Units, dataset: Dataset, embedder: Embedder, *, seconds: float, seed: int
 ) -> tuple[LabelErrors | None, LearningCurve | None, tuple[str, ...]]:
     found = _find_errors(units, dataset, embedder, seed)
-    curve = draw_learning_curve(units, dataset, embedder=embedder.name, seconds=seconds, seed=seed)
+    with _one_thread():
+        curve = draw_learning_curve(
+            units, dataset, embedder=embedder.name, seconds=seconds, seed=seed
+        )
     missing = []
     if found is None:
         missing.append(_cannot("looked for wrong labels", units))
@@ -136,9 +140,18 @@ def _judge(
 def _find_errors(
     units: Units, dataset: Dataset, embedder: Embedder, seed: int
 ) -> LabelErrors | None:
-    if dataset.truth_kind == "defect":
-        return find_odd_good_images(units, dataset, embedder=embedder.name, seed=seed)
-    return find_label_errors(units, dataset, embedder=embedder.name, seed=seed)
+    find = find_odd_good_images if dataset.truth_kind == "defect" else find_label_errors
+    with _one_thread():
+        return find(units, dataset, embedder=embedder.name, seed=seed)
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """Keep linear algebra on one core: these matrices are small, and waiting for each other on a busy
+    machine made it ten times slower."""
+    from threadpoolctl import threadpool_limits
+
+    limited: AbstractContextManager[object] = threadpool_limits(1)
+    return limited
 
 
 def _cannot(what: str, units: Units) -> str:
