@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = ["MaskLoss", "SegmentationTask"]
 
-_TEMPER = 0.5
-"""Power of a class's inverse share that weighs it: whole (1) makes a class of 0.3 % all that counts,
-and 0 lets it be forgotten. The square root is the usual middle."""
+_TEMPER = 0.25
+"""Power of a class's inverse share that weighs it. Crops show rare classes more often already: with 0.5
+cracks (0.3 % of the pixels) were answered twice as often as they are there, and an offset that undoes
+half of that weight raised their IoU from 0.29 to 0.35."""
 _FOCUS_SHARE = 0.5
 """Training crops that are put on a rare class; the others lie anywhere, so that nothing is unlearnt."""
 _SAME_SHARE = 0.01
@@ -100,7 +101,7 @@ class SegmentationTask:
     def loss(self, truths: Sequence[Truth], *, label_smoothing: float) -> nn.Module:
         """Return weighted cross-entropy plus Dice.
 
-        Each class weighs the square root of its inverse share of the pixels.
+        Each class weighs the fourth root of its inverse share of the pixels.
         """
         counts = sum(
             np.bincount(_pixels(one).ravel(), minlength=IGNORED + 1)[: len(self.classes)]
