@@ -13,12 +13,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from automl.export.deployed import Deployed
+from automl.export.deployed import Deployed, deploy
 from automl.export.metadata import metadata
 from automl.export.onnx import export_onnx
 from automl.export.parity import check_parity
 from automl.export.schemes.base import QuantizationContext
+from automl.export.schemes.calibration import CalibrationMethod, tensor_ranges
 from automl.export.schemes.int8_static import Int8StaticScheme
+from automl.export.schemes.qdq import QUANTIZED_OPERATORS, prepare_model
 from automl.models.backbones import Network
 from automl.models.detector_parts import DetectorOutput
 from automl.predictor import Detection, Model
@@ -66,17 +68,6 @@ def trained(decoder: str, frames: list[NDArray[np.uint8]], *, steps: int) -> tup
     return task, network
 
 
-def deployed(task: Task, network: Network) -> Deployed:
-    return Deployed(
-        network.module,
-        image_size=SIDE,
-        mean=network.mean,
-        std=network.std,
-        postprocess=task.postprocess(network),
-        outputs=task.outputs,
-    ).eval()
-
-
 def exported(
     module: Deployed, network: Network, path: Path, frame_size: tuple[int, int] | None
 ) -> Path:
@@ -120,7 +111,7 @@ def delivered(
 ) -> Delivered:
     decoder, frame_size = request.param
     task, network = trained(decoder, photographs, steps=25)
-    module = deployed(task, network)
+    module = deploy(network, task, frame_size=frame_size)
     path = tmp_path_factory.mktemp("delivered") / "model.onnx"
     return Delivered(task, module, exported(module, network, path, frame_size))
 
@@ -171,13 +162,42 @@ def test_whole_numbers_leave_the_postprocessing_alone(
     assert answer.labels[answer.classes[0]] == "platelet"
 
 
+@pytest.mark.parametrize("method", list(CalibrationMethod))
+def test_ranges_are_learnt_from_frames_with_and_without_objects(
+    delivered: Delivered,
+    method: CalibrationMethod,
+    photographs: list[NDArray[np.uint8]],
+    tmp_path: Path,
+) -> None:
+    blank = np.zeros((*FRAME, 3), np.uint8)
+    model = Model(delivered.path)
+    counts = {len(model.predict(frame).scores) for frame in (*photographs, blank)}
+    assert len(counts) > 1
+    ranges = tensor_ranges(
+        prepare_model(delivered.path, tmp_path).path,
+        [*photographs, blank],
+        method,
+        op_types=QUANTIZED_OPERATORS,
+        folder=tmp_path,
+    )
+    graph = onnx.load(str(delivered.path)).graph
+    outside = {
+        name for node in graph.node if node.name.startswith("postprocess/") for name in node.output
+    }
+    convolved = {node.output[0] for node in graph.node if node.op_type == "Conv"}
+    assert convolved <= set(ranges.keys())
+    assert not outside & set(ranges.keys())
+
+
 def test_frame_in_which_nothing_is_found_has_no_boxes(tmp_path: Path) -> None:
     torch.manual_seed(0)
     task = open_task("detection", classes=CLASSES, options=TaskOptions())
     network = task.build(
         Architecture("test", "test_efficientnet", 2, SIDE, "retinanet", 8), weights=None
     )
-    path = exported(deployed(task, network), network, tmp_path / "model.onnx", FRAME)
+    path = exported(
+        deploy(network, task, frame_size=FRAME), network, tmp_path / "model.onnx", FRAME
+    )
     answer = Model(path).predict(np.zeros((*FRAME, 3), np.uint8))
     assert isinstance(answer, Detection)
     assert answer.boxes.shape == (0, 4)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.export.evaluate import resize_frame
-from automl.export.graph import read_metadata
+from automl.export.graph import POSTPROCESS, read_metadata
 from automl.export.onnx import INPUT_NAME
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def tensor_ranges(
     used = frames if method is CalibrationMethod.MINMAX else _spread(frames, _HISTOGRAM_FRAMES)
     with quiet_quantizer():
         calibrator = calibrate.create_calibrator(
-            prepared,
+            _without_postprocessing(prepared, folder / f"calibrated-{method}.onnx"),
             list(op_types),
             augmented_model_path=str(folder / f"calibrate-{method}.onnx"),
             calibrate_method=kinds[method],
@@ -106,6 +106,29 @@ class _FrameReader:
         """Return the inputs of one run, or ``None`` at the end."""
         frame = next(self._frames, None)
         return None if frame is None else {INPUT_NAME: resize_frame(frame, self._size)[None]}
+
+
+def _without_postprocessing(model: Path, output: Path) -> Path:
+    """Write a model up to what its network hands to the postprocessing, and return where.
+
+    What follows is not quantized, and its tensors have another shape for each frame where objects are
+    found: no histogram can hold them, and one that is empty has no range.
+    """
+    import onnx
+
+    whole = onnx.load(str(model))
+    graph = whole.graph
+    rest = [node for node in graph.node if node.name.startswith(f"{POSTPROCESS}/")]
+    handed = {name for node in rest for name in node.input}
+    for node in rest:
+        graph.node.remove(node)
+    made = [name for node in graph.node for name in node.output if name in handed]
+    known = {value.name: value for value in (*graph.value_info, *graph.output)}
+    kept = [known[name] for name in made] or list(graph.output)
+    del graph.output[:]
+    graph.output.extend(kept)
+    onnx.save(whole, str(output))
+    return output
 
 
 def _working_size(model: Path) -> tuple[int, int]:
