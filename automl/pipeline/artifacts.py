@@ -6,6 +6,7 @@ that fails or has no use for this network costs that file only.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -77,6 +78,7 @@ class ArtifactMaker:
         with self._timed("export"):
             deployed = self._deployed()
             plain = self._export(deployed)
+        unsettled = self._copy_unsettled(plain)
         reference = self._artifact("float32", plain, deployed)
         made = {"float32": reference}
         skipped: dict[str, str] = {}
@@ -88,10 +90,21 @@ class ArtifactMaker:
                 skipped[name] = reason
                 continue
             try:
-                made[name] = self._quantize(name, plain, deployed, reference)
+                made[name] = self._quantize(name, unsettled, deployed, reference)
             except Exception as error:  # noqa: BLE001 - recorded; the other files are still good
                 skipped[name] = f"could not be made ({type(error).__name__}: {error})"
+        if unsettled != plain:
+            unsettled.unlink()
         return Made(tuple(made.values()), skipped)
+
+    def _copy_unsettled(self, plain: Path) -> Path:
+        """Return the float file as it is before its threshold is set: it answers as the network does.
+
+        What is quantized from it can be compared with the network too.
+        """
+        if not self._task.settles:
+            return plain
+        return Path(shutil.copyfile(plain, plain.with_name("unsettled.onnx")))
 
     def _needless(self, name: str, made: dict[str, Artifact]) -> str | None:
         repaired = registry.load("scheme", name).repairs
