@@ -159,8 +159,8 @@ class _FittedAreas:
         return Detection(self.classes, boxes[order], labels[order], scores[order], 0.5)
 
 
-def _say(column: int, relation: str, limit: float) -> str:
-    return f"{_COLUMNS[column]} is {relation} {limit:.3g}"
+def _say(column: int, limit: float | None) -> str:
+    return _COLUMNS[column] if limit is None else f"{limit:.3g}"
 
 
 def _smooth(image: NDArray[np.uint8], channel: str) -> NDArray[np.float32]:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Node", "fit_tree", "tree_words"]
 
+Say = Callable[[int, float | None], str]
+"""Of a column: its name (``None``), or a value of it in words."""
 Limits = dict[int, tuple[float, float]]
 """For each column, what it is more than and at most."""
 
@@ -61,15 +63,13 @@ def fit_tree(
     return _pruned(_read(model.tree_, model.classes_, 0, classes))
 
 
-def tree_words(
-    tree: Node, classes: Sequence[str], say: Callable[[int, str, float], str], *, subject: str
-) -> str:
+def tree_words(tree: Node, classes: Sequence[str], say: Say, *, subject: str) -> str:
     """Return the whole tree as one sentence, without its full stop.
 
     Args:
         tree: with at least one question, or a single leaf.
         classes: names.
-        say: words for (column, ``more than`` or ``at most``, limit).
+        say: name of a column, and a limit of it in words.
         subject: ``an image``.
     """
     paths = list(_paths(tree, {}))
@@ -98,13 +98,13 @@ def _paths(node: Node, limits: Limits) -> list[tuple[int, Limits]]:
     return [*_paths(node.above, over), *_paths(node.below, under)]
 
 
-def _condition(limits: Limits, say: Callable[[int, str, float], str]) -> str:
+def _condition(limits: Limits, say: Say) -> str:
     words = []
     for column, (low, high) in limits.items():
-        if np.isfinite(low):
-            words.append(say(column, "more than", low))
-        if np.isfinite(high):
-            words.append(say(column, "at most", high))
+        name = say(column, None)
+        over = f"more than {say(column, low)}" if np.isfinite(low) else ""
+        under = f"at most {say(column, high)}" if np.isfinite(high) else ""
+        words.append(f"{name} is {' and '.join(one for one in (over, under) if one)}")
     return " and ".join(words)
 
 
