@@ -168,6 +168,7 @@ def test_ranges_are_learnt_from_frames_with_and_without_objects(
     method: CalibrationMethod,
     photographs: list[NDArray[np.uint8]],
     tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     blank = np.zeros((*FRAME, 3), np.uint8)
     model = Model(delivered.path)
@@ -187,6 +188,7 @@ def test_ranges_are_learnt_from_frames_with_and_without_objects(
     convolved = {node.output[0] for node in graph.node if node.op_type == "Conv"}
     assert convolved <= set(ranges.keys())
     assert not outside & set(ranges.keys())
+    assert capfd.readouterr().err == ""
 
 
 def test_frame_in_which_nothing_is_found_has_no_boxes(tmp_path: Path) -> None:

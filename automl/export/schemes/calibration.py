@@ -127,6 +127,10 @@ def _without_postprocessing(model: Path, output: Path) -> Path:
     kept = [known[name] for name in made] or list(graph.output)
     del graph.output[:]
     graph.output.extend(kept)
+    used = {name for node in graph.node for name in node.input}
+    used.update(value.name for value in kept)
+    for constant in [one for one in graph.initializer if one.name not in used]:
+        graph.initializer.remove(constant)
     onnx.save(whole, str(output))
     return output
 
