@@ -6,7 +6,7 @@ Nothing is taken from the run folder: a bundle is checked where it is, on the ma
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -198,13 +198,16 @@ def _tested(
         )
         for r in card.requirements
     ]
-    return (*required, _as_claimed(card, card.test_scores, scores, how))
+    return (*required, *_as_claimed(card, card.test_scores, scores, how))
 
 
-def _as_claimed(card: BundleCard, before: Scores, now: Scores, how: str) -> Claim:
+def _as_claimed(card: BundleCard, before: Scores, now: Scores, how: str) -> Iterator[Claim]:
+    """Yield the claim that the objective is what it was, if it was known."""
+    if card.objective not in before.values:
+        return
     claimed, got = before.values[card.objective], now.values[card.objective]
     tolerance = max(_SCORE_TOLERANCE, 2 / max(1, now.samples))
-    return Claim(
+    yield Claim(
         requirement=f"{card.objective} as delivered",
         asked=f"{claimed:.4f}, less at most {tolerance:.4f}",
         got=f"{got:.4f}",
@@ -214,9 +217,10 @@ def _as_claimed(card: BundleCard, before: Scores, now: Scores, how: str) -> Clai
 
 
 def _not_checked(card: BundleCard, before: Scores, reason: str) -> Claim:
+    claimed = before.values.get(card.objective)
     return Claim(
         requirement=f"{card.objective} as delivered",
-        asked=f"{before.values[card.objective]:.4f}",
+        asked="not known" if claimed is None else f"{claimed:.4f}",
         got=f"{NOT_CHECKED}: {reason}",
         how="needs the test images",
         holds=True,
