@@ -3,7 +3,8 @@
 Decides which images and which views of them are remembered. Images with a defect are never looked
 at. Turned and mirrored views are added where the recipe says that parts may lie so: with some thirty
 images they give the memory more to go by (image AUROC on PIPED's hardest paper 0.909 instead of
-0.893, padim on EfficientNet-lite0, depth 3, 128 px). Changes of brightness and contrast made no
+0.893, while the score was still the maximum of the heat map; padim on EfficientNet-lite0, depth 3,
+128 px). Changes of brightness and contrast made no
 difference and are left out, as is everything of a recipe that belongs to a gradient.
 """
 
