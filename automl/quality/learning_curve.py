@@ -92,9 +92,8 @@ def draw_learning_curve(
         advice=advice,
         per_class_few=few_examples(
             units.classes[: len(dataset.classes)],
-            np.bincount(units.labels[own], minlength=len(units.classes)),
-            found.recalls,
-            noun=units.noun,
+            *_examples(units, dataset, own),
+            recalls=found.recalls,
         ),
         seconds=time.monotonic() - started,
     )
@@ -134,17 +133,17 @@ def _rounded(count: int) -> int:
 def few_examples(
     classes: tuple[str, ...],
     counts: NDArray[np.int64],
-    recalls: NDArray[np.float64],
-    *,
     noun: str,
+    *,
+    recalls: NDArray[np.float64],
 ) -> tuple[FewExamples, ...]:
     """Return the classes that have too few examples.
 
     Args:
         classes: names.
         counts: ``(classes or more,)`` examples of each.
-        recalls: ``(repeats, sizes, classes or more)``, NaN where a class was not judged.
         noun: what the examples are, in the plural.
+        recalls: ``(repeats, sizes, classes or more)``, NaN where a class was not judged.
     """
     few = []
     for label, name in enumerate(classes):
@@ -166,6 +165,17 @@ def few_examples(
             )
             few.append(FewExamples(name, count, reason))
     return tuple(few)
+
+
+def _examples(
+    units: Units, dataset: Dataset, own: NDArray[np.intp]
+) -> tuple[NDArray[np.int64], str]:
+    """Return how many examples of each class there are, and what is counted."""
+    if units.grid is None:
+        return np.bincount(units.labels[own], minlength=len(units.classes)), units.noun
+    learnt = [one for one in dataset.samples if one.split is not Split.TEST]
+    shown = [label for sample in learnt for label in sample.classes]
+    return np.bincount(np.array(shown, np.int64), minlength=len(units.classes)), "images"
 
 
 def _repeat(

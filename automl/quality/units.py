@@ -32,9 +32,11 @@ _BATCH = 256
 _PATCH_IMAGE_SIDE = 512
 _CELL = 16
 _PURE = 0.75
-_SHOWN = 0.3
-"""A cell shows the background (class 0) if that covers this first share of it, another class if it
-covers the second; else it belongs to none. Thin things would otherwise have no cells at all."""
+_SHOWN = (0.1, 0.5)
+_TIMES = 5.0
+"""A cell shows another class than the background (class 0) that covers five times as much of it as of
+the image, but at least a tenth, and half is enough; the background if that covers three quarters; else
+it belongs to none. Thin things, such as cracks, would otherwise have no cells at all."""
 _MOST_CELLS = 20_000
 _CROP_SIDE = 64
 _CONTEXT = 0.25
@@ -196,10 +198,12 @@ def cell_labels(pixels: NDArray[np.uint8], count: int, *, classes: int) -> NDArr
     side = pixels.shape[0] // count
     cells = pixels[: count * side, : count * side].reshape(count, side, count, side)
     shares = np.stack([(cells == label).mean(axis=(1, 3)) for label in range(classes)])
-    objects = shares[1:]
-    shown = np.where(shares[0] >= _PURE, 0, IGNORED)
-    is_object = objects.max(axis=0) >= _SHOWN
-    return np.where(is_object, objects.argmax(axis=0) + 1, shown).astype(np.uint8)
+    shown = np.where(shares[0] >= _PURE, 0, IGNORED).astype(np.uint8)
+    usual = shares.mean(axis=(1, 2))
+    # The rarest comes last: where it is shown, it is what counts.
+    for label in sorted(range(1, classes), key=lambda one: -usual[one]):
+        shown[shares[label] >= np.clip(_TIMES * usual[label], *_SHOWN)] = label
+    return shown
 
 
 def _cell_places(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from automl.data.truth import IGNORED
 from automl.quality import check_labels
 from automl.quality.noise import estimate_noise
 from automl.quality.probe import folds_by_group
@@ -99,13 +100,14 @@ def test_without_weights_statistics_take_their_place_and_it_is_said(
 
 
 def test_a_cell_shows_a_thin_object_but_no_sliver() -> None:
-    pixels = np.zeros((32, 32), np.uint8)
-    pixels[:16, 16:22] = 1  # 6 of 16 columns: shown
-    pixels[16:, :2] = 1  # 2 of 16: background
-    pixels[16:, 20:24] = 1  # 4 of 16 are too few to show, 12 of 16 enough to be background
-    pixels[16:, 24:25] = 1
-    labels = cell_labels(pixels, 2, classes=2)
-    assert labels.tolist() == [[0, 1], [0, 1]]
+    pixels = np.zeros((64, 64), np.uint8)
+    pixels[:16, 16:18] = 1  # a crack: an eighth of its cell, a hundred times rarer elsewhere
+    pixels[16:32, :1] = 1  # a sixteenth of its cell
+    pixels[32:, 32:] = 2  # four cells whole
+    pixels[32:48, :6] = 2  # three eighths of a cell: neither this nor the background
+    labels = cell_labels(pixels, 4, classes=3)
+    none = IGNORED
+    assert labels.tolist() == [[0, 1, 0, 0], [0, 0, 0, 0], [none, 0, 2, 2], [0, 0, 2, 2]]
 
 
 def test_neighbouring_cells_become_one_area() -> None:

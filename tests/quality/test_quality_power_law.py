@@ -64,7 +64,7 @@ def test_classes_with_few_examples_or_a_steep_curve_are_named() -> None:
     recalls = np.full((6, 4, 3), 0.9)
     recalls[:, -1, 1] += 0.06  # the last doubling brought 6 points
     recalls[:, -1, 1] += np.linspace(-0.01, 0.01, 6)
-    found = few_examples(("a", "b", "c"), np.array([300, 300, 7]), recalls, noun="images")
+    found = few_examples(("a", "b", "c"), np.array([300, 300, 7]), "images", recalls=recalls)
     assert [(one.class_name, one.examples, one.reason) for one in found] == [
         (
             "b",
