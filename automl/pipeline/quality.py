@@ -30,7 +30,7 @@ from automl.units import format_share
 
 __all__ = ["QualityJob", "assess_data", "find_quality", "rule_notes", "with_clean_score"]
 
-_VERSION = 1
+_VERSION = 2
 """Raised when what is looked for changes, so that older findings are not used."""
 _TIME_SHARE = 0.06
 _LONGEST_SECONDS = 45.0
@@ -66,6 +66,7 @@ def assess_data(job: QualityJob) -> DataQuality:
         weights=job.weights,
         seconds=job.seconds,
         seed=job.seed,
+        options=job.options,
     )
 
 
