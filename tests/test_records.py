@@ -27,20 +27,30 @@ from automl.records import (
     CacheRef,
     Candidate,
     Claim,
+    CleanScore,
     ComputeSpec,
+    CurvePoint,
+    DataQuality,
     Dataset,
     DataSpec,
     Epoch,
+    FewExamples,
     Finding,
     Interval,
+    LabelErrors,
+    LabelSuspect,
     LatencyBudget,
+    Leakage,
+    LearningCurve,
     Parity,
     PlannedArchitecture,
+    PowerLaw,
     Prediction,
     PreparedData,
     QuantizationSpec,
     Reason,
     Requirement,
+    RuleBaseline,
     RunRecord,
     Sample,
     Scope,
@@ -119,7 +129,28 @@ RUN = RunRecord(
     started_at="2026-01-01T00:00:00+00:00",
     resumed=0,
 )
+SCORES = Scores({"accuracy": 0.9}, ((1, 0), (0, 1)), 2)
+SUSPECT = LabelSuspect("a.png", "pass", "fail", 0.9, (1.0, 2.0, 3.5, 4.0))
+POINT = CurvePoint(100, 0.9, 0.88, 0.92)
+FEW = FewExamples("pass", 7, "7 images")
+LAW = PowerLaw(1.0, 0.5, 0.02)
+LABEL_ERRORS = LabelErrors("images", 10, (SUSPECT,), 1.2, 0.95, "how", 0.5)
+CLEAN = CleanScore(0.95, 0.9, 8)
+LEAKAGE = Leakage((("a.png", "b.png"),), ("s1",), ("b.png",), 10, CLEAN)
+CURVE = LearningCurve("images", "recall", (POINT,), LAW, (POINT,), 40, "more", (FEW,), 0.5)
+RULE = RuleBaseline("limits", "an image is", SCORES, SCORES, 0.5)
+
 EVERY: tuple[object, ...] = (
+    SUSPECT,
+    POINT,
+    FEW,
+    LAW,
+    LABEL_ERRORS,
+    CLEAN,
+    LEAKAGE,
+    CURVE,
+    RULE,
+    DataQuality(LABEL_ERRORS, LEAKAGE, CURVE, (RULE,), ("a note",), 2.0),
     NET,
     AUGMENTATION,
     RECIPE,

@@ -21,8 +21,10 @@ from automl.records import (
     LabelErrors,
     LearningCurve,
     PreparedData,
+    Split,
     TaskOptions,
 )
+from automl.units import plural
 
 if TYPE_CHECKING:
     from automl.data.frames import FrameStore
@@ -95,7 +97,7 @@ def check_labels(
     embedder, notes = open_embedder(weights)
     units, sampled = _embed(store, embedder, seconds=seconds, seed=seed)
     found = _find_errors(units, store.dataset, embedder, seed)
-    missing = () if found else (_cannot("looked for wrong labels", units),)
+    missing = () if found else (_cannot("looked for wrong labels", units, store.dataset),)
     return found, (*notes, *sampled, *missing)
 
 
@@ -131,9 +133,9 @@ def _judge(
         )
     missing = []
     if found is None:
-        missing.append(_cannot("looked for wrong labels", units))
+        missing.append(_cannot("looked for wrong labels", units, dataset))
     if curve is None:
-        missing.append(_cannot("estimated what more images would bring", units))
+        missing.append(_cannot("estimated what more images would bring", units, dataset))
     return found, curve, tuple(missing)
 
 
@@ -154,8 +156,10 @@ def _one_thread() -> AbstractContextManager[object]:
     return limited
 
 
-def _cannot(what: str, units: Units) -> str:
+def _cannot(what: str, units: Units, dataset: Dataset) -> str:
+    labels = units.labels[units.splits(dataset) != Split.TEST]
+    kinds = plural(len(np.unique(labels)), "label")
     return (
-        f"It was not {what}: {len(units):,} {units.noun} with "
-        f"{len(np.unique(units.labels)):,} different labels are too few."
+        f"It was not {what}: {len(labels):,} {units.noun} with {kinds} outside the test split are "
+        "too few."
     )

@@ -170,12 +170,18 @@ def few_examples(
 def _examples(
     units: Units, dataset: Dataset, own: NDArray[np.intp]
 ) -> tuple[NDArray[np.int64], str]:
-    """Return how many examples of each class there are, and what is counted."""
-    if units.grid is None:
-        return np.bincount(units.labels[own], minlength=len(units.classes)), units.noun
+    """Return how many examples of each class there are outside the test split, and what is counted.
+
+    Where only some images were looked at, objects are counted by the share of images looked at.
+    """
     learnt = [one for one in dataset.samples if one.split is not Split.TEST]
-    shown = [label for sample in learnt for label in sample.classes]
-    return np.bincount(np.array(shown, np.int64), minlength=len(units.classes)), "images"
+    count = len(units.classes)
+    if units.noun != "boxes":
+        shown = [label for sample in learnt for label in sample.classes]
+        return np.bincount(np.array(shown, np.int64), minlength=count), "images"
+    share = len(np.unique(units.samples[own])) / len(learnt)
+    counts = np.bincount(units.labels[own], minlength=count) / share
+    return np.round(counts).astype(np.int64), units.noun
 
 
 def _repeat(

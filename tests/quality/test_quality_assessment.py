@@ -68,3 +68,20 @@ def test_the_same_seed_gives_the_same(by_brightness: Path, opened: Callable) -> 
     assert first.learning_curve.points == second.learning_curve.points
     assert first.learning_curve.advice == second.learning_curve.advice
     assert [rule.rule for rule in first.rules] == [rule.rule for rule in second.rules]
+
+
+def test_what_the_data_does_not_allow_is_said(by_brightness: Path, opened: Callable) -> None:
+    for path in sorted(by_brightness.rglob("*.png")):
+        if int(path.stem) >= 6:
+            path.unlink()
+    data, store = opened(by_brightness)
+    task = open_task("classification", classes=data.dataset.classes)
+    found = assess(data, store, task, weights="none", seconds=600, seed=0)
+    learnt = len(data.dataset.samples) - len(data.dataset.indices(Split.TEST))
+    assert (found.label_errors, found.learning_curve) == (None, None)
+    assert found.notes[1:] == (
+        f"It was not looked for wrong labels: {learnt} images with 2 labels outside the test split "
+        "are too few.",
+        f"It was not estimated what more images would bring: {learnt} images with 2 labels outside "
+        "the test split are too few.",
+    )
