@@ -188,7 +188,7 @@ def test_images_and_categories_that_are_wrong_are_named(tmp_path: Path) -> None:
         "malformed-entry": "Left out: 4 entries that cannot be understood: 'a category without id "
         "or name', 'an image without id', 'image 9 without file_name' (all.json, line 72; "
         "all.json, line 75; all.json, line 92; all.json, line 95).",
-        "unknown-image": "Left out: 1 entry that name an image which is nowhere described: "
+        "unknown-image": "Left out: 1 entry that names an image which is nowhere described: "
         "'image_id 8' (all.json, line 30).",
         "missing-image": "Left out: 1 entry for which there is no image: 'gone.jpg' "
         "(all.json, line 50).",

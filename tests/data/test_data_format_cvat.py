@@ -183,7 +183,7 @@ BAD = [
     (
         '<polyline label="dent" points="1,2;3,4"/>',
         "ignored-shape",
-        "Left out: 1 shape that enclose no area: 'polyline' (annotations.xml, line 5).",
+        "Left out: 1 shape that encloses no area: 'polyline' (annotations.xml, line 5).",
     ),
     (
         '<box label="dnet" xtl="1" ytl="2" xbr="10" ybr="12"/>',
@@ -219,7 +219,7 @@ def test_images_that_are_missing_described_twice_or_not_at_all_are_named(parts: 
     assert _told(listing) == {
         "missing-image": "Left out: 1 entry for which there is no image: 'A.PNG.png' "
         "(annotations.xml, line 7).",
-        "duplicate-entry": "Counted once: 1 entry that describe an image again: 'sub\\a.png' "
+        "duplicate-entry": "Counted once: 1 entry that describes an image again: 'sub\\a.png' "
         "(annotations.xml, line 10).",
         "unannotated-image": "Left out: 1 image that no annotation speaks of: 'images/c.png'.",
     }

@@ -175,7 +175,7 @@ def test_choices_are_labels_of_whole_images(parts: Path) -> None:
         ("images/b.png", "bad"),
     ]
     assert told(listing) == {
-        "ignored-annotation": "Left out: 1 annotation that count for nothing: 'quality' "
+        "ignored-annotation": "Left out: 1 annotation that counts for nothing: 'quality' "
         "(export.json, line 49, task 2)."
     }
 
@@ -270,7 +270,7 @@ BAD = [
     (
         _region("keypointlabels", {"x": 1, "y": 2, "width": 1}),
         "ignored-shape",
-        f"Left out: 1 shape that enclose no area: 'keypointlabels'{PLACE}",
+        f"Left out: 1 shape that encloses no area: 'keypointlabels'{PLACE}",
     ),
     (
         _region("rectanglelabels", RECTANGLE, "dnet"),
@@ -309,7 +309,7 @@ def test_tasks_that_are_missing_described_twice_or_without_image_are_named(parts
         "'no task: \"task\"' (export.json, line 5, task 4; export.json, line 6).",
         "missing-image": "Left out: 1 entry for which there is no image: 'c.png' "
         "(export.json, line 3, task 2).",
-        "duplicate-entry": "Counted once: 1 entry that describe an image again: 'images/a.png' "
+        "duplicate-entry": "Counted once: 1 entry that describes an image again: 'images/a.png' "
         "(export.json, line 4, task 3).",
         "unannotated-image": "Left out: 1 image that no annotation speaks of: 'images/b.png'.",
     }

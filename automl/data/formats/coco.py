@@ -86,7 +86,7 @@ class CocoFormat:
         return builder.finish(
             classes=tuple(names),
             files_seen=len(index.images),
-            findings=tuple(leftovers(found, files)),
+            findings=(*leftovers(found, files), *index.findings()),
         )
 
 

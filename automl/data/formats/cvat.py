@@ -57,14 +57,15 @@ class CvatFormat:
         folder = files[0].parent
         found = walk(folder)
         builder = AnnotationBuilder(folder, options, source=", ".join(file.name for file in files))
-        reader = _Reader(builder, ImageIndex(found.images), options.truth)
+        index = ImageIndex(found.images)
+        reader = _Reader(builder, index, options.truth)
         for file in files:
             _parse(file, reader)
         builder.unannotated(path for path in found.images if not builder.is_known(path))
         return builder.finish(
             classes=tuple(reader.labels) or None,
             files_seen=len(found.images),
-            findings=leftovers(found, [file.name for file in files]),
+            findings=(*leftovers(found, [file.name for file in files]), *index.findings()),
         )
 
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from automl.data.findings import finding, listed
 from automl.data.formats.listing import SPLIT_NAMES, Walk, is_hidden, is_image_name
 from automl.records import Finding, Split
+from automl.units import plural
 
 __all__ = [
     "ImageIndex",
@@ -51,6 +53,9 @@ class ImageIndex:
         self._by_stem: dict[str, int | list[int]] = {}
         for position, path in enumerate(self.images):
             self._put(stem(path).lower(), position)
+        self._folders = {_last_folder(path) for path in self.images}
+        self._matched: dict[tuple[str, str], tuple[str, str]] = {}
+        """By folder of the images and folder as written: one found and how it was written."""
         found = {split for path in self.images if (split := folder_split(path)) is not None}
         self._is_divided = Split.TRAIN in found and len(found) > 1
 
@@ -72,7 +77,8 @@ class ImageIndex:
 
         Looked for in turn: the path as written, from each of the ``folders``; images of the same
         name (failing that, of the same name but for its suffix), first in those folders, then in
-        the folders of the split, then the one that agrees in most of its path.
+        the folders of the split, then the one that agrees in most of its path. Where the folder
+        written is there, an image of that name in another folder is not the one that is meant.
 
         Args:
             written: What the annotation says; of a path, slashes of both kinds.
@@ -80,6 +86,39 @@ class ImageIndex:
             split: The split that the annotation gives the image.
         """
         name = written.replace("\\", "/")
+        meant = self._meant(name, folders, split)
+        if len(meant) == 1 and _last_folder(name):
+            if _last_folder(name) in self._folders and not _shared(meant[0], name):
+                return ()
+            key = (posixpath.dirname(meant[0]), posixpath.dirname(name))
+            self._matched.setdefault(key, (meant[0], name))
+        return meant
+
+    def findings(self) -> Iterator[Finding]:
+        """Say where images of several folders, as written, were found in one that none of them names.
+
+        One folder that was renamed is no mistake; two that became one may hide that an image is gone.
+        """
+        written = Counter(folder for folder, _ in self._matched)
+        strange = [
+            (path, name)
+            for (folder, _), (path, name) in self._matched.items()
+            if written[folder] > 1 and not _shared(path, name)
+        ]
+        if strange:
+            yield finding(
+                "other-folder",
+                "warning",
+                f"Found by name alone: images of {plural(len(strange), 'folder')} that "
+                f"{'is' if len(strange) == 1 else 'are'} not there, such as "
+                f"{listed([name for _, name in strange])}, taken to be "
+                f"{listed([path for path, _ in strange])}.",
+                remedy="Check that these are the images meant; write their paths as they are.",
+                paths=[path for path, _ in strange],
+            )
+
+    def _meant(self, name: str, folders: Sequence[str], split: Split | None) -> tuple[str, ...]:
+        """Return the image of a name, with slashes forward; see :meth:`find`."""
         for folder in folders:
             path = posixpath.normpath(posixpath.join(folder, name))
             if path in self._paths:
@@ -185,6 +224,12 @@ def _closest(paths: list[str], name: str) -> list[str]:
     shared = [_shared(path, name) for path in paths]
     best = max(shared)
     return [path for path, count in zip(paths, shared, strict=True) if count == best]
+
+
+def _last_folder(path: str) -> str:
+    """Return the name of the folder that a file lies in, lower case; nothing if there is none."""
+    parts = (part for part in path.lower().split("/")[-2::-1] if part not in ("", ".", ".."))
+    return next(parts, "")
 
 
 def _shared(path: str, name: str) -> int:

@@ -88,7 +88,8 @@ class LabelmeFormat:
             reading.add(path)
         builder.unannotated(path for path in index.images if path not in reading.met)
         return builder.finish(
-            files_seen=len(index.images), findings=tuple(leftovers(found, reading.used))
+            files_seen=len(index.images),
+            findings=(*leftovers(found, reading.used), *index.findings()),
         )
 
 
@@ -119,7 +120,8 @@ class _Reading:
             content = _load(self._root / file)
         except ValueError as error:
             self.used.add(file)
-            self._builder.note("malformed-file", "", path=file, value=str(error))
+            self._builder.note("malformed-file", file, path=file, value=str(error))
+            self.met.update(self._index.find(stem(file), folders=_folders(file)))
             return
         if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
             return  # some other JSON file; told with those that are passed over
@@ -138,10 +140,7 @@ class _Reading:
     def _image_of(self, file: str, written: Any) -> str | None:
         """Return the image that a file describes, unless another described it before."""
         name = written.replace("\\", "/") if isinstance(written, str) else ""
-        folder = posixpath.dirname(file)
-        above = posixpath.dirname(folder)
-        folders = [posixpath.join(base, end) for base in (folder, above) for end in _IMAGE_FOLDERS]
-        folders = list(dict.fromkeys(each.rstrip("/") for each in folders))
+        folders = _folders(file)
         meant = self._index.find(name, folders=folders) if name else ()
         if len(meant) != 1:
             meant = self._index.find(stem(file), folders=folders) or meant
@@ -181,6 +180,14 @@ class _Reading:
             self._builder.note("malformed-entry", first.where, path=path, value=value)
             return
         self._builder.run_lengths(image, first.label, counts, size, where=first.where)
+
+
+def _folders(file: str) -> list[str]:
+    """Return where the image of a JSON file may lie, the likeliest first."""
+    folder = posixpath.dirname(file)
+    above = posixpath.dirname(folder)
+    folders = [posixpath.join(base, end) for base in (folder, above) for end in _IMAGE_FOLDERS]
+    return list(dict.fromkeys(each.rstrip("/") for each in folders))
 
 
 def _objects(shapes: list[_Shape]) -> Iterator[list[_Shape]]:
