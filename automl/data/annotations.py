@@ -236,13 +236,13 @@ class AnnotationBuilder:
         """Note what is wrong with an entry; rules are those of :mod:`automl.data.annotation_notes`."""
         self._notes.add(rule, where, path=path, value=value)
 
-    def unannotated(self, paths: Iterable[str]) -> None:
-        """Name images on disk that no annotation speaks of: left out, or background if so asked."""
+    def unannotated(self, paths: Iterable[str], *, split: Split | None = None) -> None:
+        """Name images of which no annotation says anything: left out, or background if so asked."""
         is_background = self._options.unannotated == "background" and self._has_shapes
         for path in paths:
             if not is_background:
                 self.note("unannotated-image", "", path=path)
-            elif self.image(path) is not None:
+            elif self.image(path, split=split) is not None:
                 self.note("unannotated-background", "", path=path)
 
     def finish(
@@ -313,7 +313,8 @@ class AnnotationBuilder:
     def _is_wanted(self, image: int, label: str, where: str) -> bool:
         if not self._wanted or label in self._wanted:
             return True
-        self.note("unknown-class", where, path=self.path(image), value=label)
+        rule = "unknown-label" if self._options.truth == "label" else "unknown-class"
+        self.note(rule, where, path=self.path(image), value=label)
         return False
 
     def _set_label(self, image: int, label: str, where: str) -> bool:

@@ -142,7 +142,7 @@ BAD_LINES = [
      f"the folder of the data: '../../x.png'{PLACE}"),
     ('{"file_name": "x.png"}', "missing-image",
      f"Left out: 1 entry for which there is no image: 'x.png'{PLACE}"),
-    ('{"file_name": "a.png", "label": "dog"}', "duplicate-entry", "Counted once: 1 entry that describe "
+    ('{"file_name": "a.png", "label": "dog"}', "duplicate-entry", "Counted once: 1 entry that describes "
      f"an image again: 'train/a.png'{PLACE}"),
 ]  # fmt: skip
 
@@ -191,10 +191,9 @@ def test_unknown_classes_and_images_without_a_row_are_named(pets: Path) -> None:
         {"file_name": "sub/b.png", "label": "catt"},
     )
     assert told(_read(pets, classes=("cat",))) == {
-        "unknown-class": "Left out: 1 object of a class that is not among 'cat': 'catt' "
+        "unknown-label": "Left out: 1 image of a class that is not among 'cat': 'catt' "
         "(train/metadata.jsonl, line 2). Did you mean 'cat'?",
         "unannotated-image": "Left out: 1 image that no annotation speaks of: 'test/c.png'.",
-        "unlabelled-image": "Left out: 1 image without a class: 'train/sub/b.png'.",
     }
 
 

@@ -64,6 +64,11 @@ class RowReader:
     def __init__(self, builder: AnnotationBuilder, names: ClassNames, truth: TruthKind) -> None:
         self._builder, self._names, self._truth = builder, names, truth
 
+    def is_silent(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row leaves open what objects there are; an empty list says that there are none."""
+        column = first_of(_OBJECT_COLUMNS, row)
+        return self._truth == "boxes" and (column is None or row[column] is None)
+
     def add(self, image: int, row: Mapping[str, Any], *, where: str) -> None:
         """Add what is looked for of an image: its label, or the objects in it."""
         column = first_of(_LABEL_COLUMNS if self._truth == "label" else _OBJECT_COLUMNS, row)

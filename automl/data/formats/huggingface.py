@@ -10,7 +10,8 @@ from __future__ import annotations
 import csv
 import json
 import posixpath
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ __all__ = ["HuggingfaceFormat"]
 
 _FILES = ("metadata.jsonl", "metadata.csv")
 _BOM = b"\xef\xbb\xbf"
+_IMAGE_OF_LINE = re.compile(rb'"(?:%s)"\s*:\s*"([^"\\]+)"' % "|".join(IMAGE_COLUMNS).encode())
+"""The image that a malformed line may still name."""
 
 
 class HuggingfaceFormat:
@@ -72,12 +75,12 @@ class HuggingfaceFormat:
         builder = AnnotationBuilder(root, options, source=source)
         reader = _Reader(builder, frozenset(found.images), options.truth)
         for file in files:
-            for line, row in _rows(root, file, builder):
+            for line, row in _rows(root, file, reader):
                 reader.add(file, row, where=f"{file}, line {line}")
         classes = _class_list(root, reader.masks) if options.truth == "mask" else None
         coded = _add_masks(builder, reader.masks, root, options, classes)
-        masks = frozenset(mask for _, mask, _ in reader.masks)
-        left = [path for path in found.images if path not in masks and not builder.is_known(path)]
+        masks = reader.files_of_masks(found.images)
+        left = [path for path in found.images if path not in masks and not reader.is_known(path)]
         builder.unannotated(left)
         used = [*files, *([classes.path(root)] if classes else [])]
         return builder.finish(
@@ -97,6 +100,28 @@ class _Reader:
         self._rows = RowReader(builder, ClassNames(), truth)
         self.masks: list[tuple[int, str, str]] = []
         """Image, mask, and where that is written."""
+        self._met: set[str] = set()
+        """Images of rows that say nothing that can be used."""
+
+    def is_known(self, path: str) -> bool:
+        """Whether a row names an image."""
+        return path in self._met or self._builder.is_known(path)
+
+    def files_of_masks(self, paths: Iterable[str]) -> frozenset[str]:
+        """Return those files that are masks: what rows name, and all beside it but images of rows."""
+        named = {mask for _, mask, _ in self.masks}
+        folders = {posixpath.dirname(mask) for mask in named}
+        folders -= {posixpath.dirname(path) for path in paths if self.is_known(path)}
+        return frozenset(p for p in paths if p in named or posixpath.dirname(p) in folders)
+
+    def refuse(self, file: str, text: bytes, problem: str, *, where: str) -> None:
+        """Note a line that is no row; the image that it speaks of is left out."""
+        match = _IMAGE_OF_LINE.search(text)
+        name = match[1].decode("utf-8", "replace") if match else ""
+        path = _below(posixpath.dirname(file), name)
+        is_there = bool(name) and path in self._images
+        self._met.update([path] * is_there)
+        self._builder.note("malformed-entry", where, path=path if is_there else "", value=problem)
 
     def add(self, file: str, row: Mapping[str, Any], *, where: str) -> None:
         """Take one row in, or note why not."""
@@ -110,9 +135,12 @@ class _Reader:
             return builder.note("path-outside-root", where, value=name)
         if path not in self._images:
             return builder.note("missing-image", where, value=name)
-        if builder.is_known(path):
+        if self.is_known(path):
             return builder.note("duplicate-entry", where, path=path, value=path)
         split = _folder_split(file) or split_of(row)
+        if self._rows.is_silent(row):
+            self._met.add(path)
+            return builder.unannotated([path], split=split)
         image = builder.image(path, split=split, size=size_of(row), where=where)
         if image is None:
             return None
@@ -151,9 +179,7 @@ def _class_list(root: Path, masks: list[tuple[int, str, str]]) -> ClassList | No
     return read_class_list([root, *((root / mask).parent for _, mask, _ in masks[:1])])
 
 
-def _rows(
-    root: Path, file: str, builder: AnnotationBuilder
-) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _rows(root: Path, file: str, reader: _Reader) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Yield line and content of each row; what is no row is noted.
 
     Raises:
@@ -170,7 +196,7 @@ def _rows(
                     continue
                 row, problem = _json_row(text)
                 if row is None:
-                    builder.note("malformed-entry", f"{file}, line {number}", value=problem)
+                    reader.refuse(file, text, problem, where=f"{file}, line {number}")
                 else:
                     yield number, row
     except OSError as error:

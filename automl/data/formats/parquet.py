@@ -105,6 +105,8 @@ class _Reader:
         self._root, self._truth = root, truth
         self._masks: list[tuple[int, str]] = []
         self._files_of_masks: set[str] = set()
+        self._silent: set[str] = set()
+        """Images of rows that say nothing of them."""
         self._names = ClassNames()
 
     def add(self, file: str) -> None:
@@ -128,7 +130,7 @@ class _Reader:
 
     def is_known(self, path: str) -> bool:
         """Whether a row names a file, as an image or as a mask."""
-        return self.builder.is_known(path) or path in self._files_of_masks
+        return self.builder.is_known(path) or path in self._files_of_masks or path in self._silent
 
     def add_masks(self, options: ReadOptions) -> Coded | None:
         """Find out how the masks are coded, and add them."""
@@ -162,11 +164,13 @@ class _Reader:
         path = _image_path(file, number, row, columns)
         if path is None:
             return self.builder.note("malformed-entry", where, value="a row without an image")
-        if not columns.is_embedded and self.builder.is_known(path):
+        if not columns.is_embedded and self.is_known(path):
             return self.builder.note("duplicate-entry", where, path=path, value=path)
-        image = self.builder.image(
-            path, split=split or split_of(row), size=size_of(row), where=where
-        )
+        own = split or split_of(row)
+        if rows.is_silent(row):
+            self._silent.add(path)
+            return self.builder.unannotated([path], split=own)
+        image = self.builder.image(path, split=own, size=size_of(row), where=where)
         if image is None:
             return None
         if self._truth != "mask" or columns.mask is None:
