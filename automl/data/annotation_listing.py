@@ -92,8 +92,9 @@ def _kept(
     """Return the numbers of the images to keep, in the order of their paths."""
     ordered = sorted(range(len(columns.paths)), key=columns.paths.__getitem__)
     if options.truth in ("label", "defect"):
+        told = notes.paths("unknown-label", "malformed-entry")
         for image in ordered:
-            if label[image] == NONE:
+            if label[image] == NONE and columns.paths[image] not in told:
                 notes.add("unlabelled-image", "", path=columns.paths[image])
         return [image for image in ordered if label[image] >= 0]
     if not columns.masks or options.unannotated == "background":
@@ -124,16 +125,18 @@ def _classes(
     if options.truth == "defect":
         return (GOOD, DEFECT), ()
     found = _found_classes(columns, label, options)
-    if not found | notes.values("unknown-class"):
+    unknown = notes.values("unknown-class", "unknown-label")
+    if not found | unknown:
         raise DataError(_no_object(notes, source))
     has_background = options.truth == "mask" and (
         not columns.codings or any(BACKGROUND in coding.names for coding in columns.codings)
     )
     unused: tuple[str, ...] = ()
     if options.classes:
-        missing = tuple(name for name in options.classes if name not in found)
-        if missing and not (has_background and missing == (BACKGROUND,)):
-            known = (found | notes.values("unknown-class")) - set(missing)
+        free = {BACKGROUND} if has_background else set()
+        missing = tuple(name for name in options.classes if name not in found | free)
+        if missing:
+            known = (found | unknown) - set(missing)
             choose_classes(known, missing, where=f"'{source}'")
         chosen = options.classes
     elif given is not None:
@@ -182,7 +185,7 @@ def _of_classes(samples: list[RawSample], chosen: Sequence[str], notes: Notes) -
     known = frozenset(chosen)
     for sample in samples:
         if sample.label is not None and sample.label not in known:
-            notes.add("unknown-class", "", path=sample.path, value=sample.label)
+            notes.add("unknown-label", "", path=sample.path, value=sample.label)
     return [sample for sample in samples if sample.label in known]
 
 

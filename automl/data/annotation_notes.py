@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from automl.data.findings import Severity, finding, listed
+from automl.data.findings import Severity, finding, listed, worded
 from automl.errors import did_you_mean
 from automl.records import Finding
 from automl.units import plural
@@ -17,7 +17,8 @@ from automl.units import plural
 __all__ = ["Notes", "Rules"]
 
 Rules = Mapping[str, tuple[Severity, tuple[str, str], str, str]]
-"""By name: severity, what is counted (one, many), the message and the remedy."""
+"""By name: severity, what is counted (one, many), the message and the remedy; both may hold
+``{one|many}`` words."""
 
 _PLACES_NAMED = 5
 _VALUES_KEPT = 1000
@@ -31,13 +32,13 @@ _ENTRY_RULES: Rules = {
         "error",
         ("annotation file", "annotation files"),
         "Left out: {what} that cannot be read{values}{places}.",
-        "Correct or export it again.",
+        "Correct {it|them} or export {it|them} again.",
     ),
     "malformed-entry": (
         "error",
         _ENTRY,
         "Left out: {what} that cannot be understood{values}{places}.",
-        "Correct these entries, or export the annotations again.",
+        "Correct {this entry|these entries}, or export the annotations again.",
     ),
     "unknown-class": (
         "warning",  # an error where a name is nearly right
@@ -45,11 +46,17 @@ _ENTRY_RULES: Rules = {
         "Left out: {what} of a class that is not among {classes}{values}{places}.",
         "Correct the name, or add it to data.classes.",
     ),
+    "unknown-label": (
+        "warning",  # an error where a name is nearly right
+        _IMAGE,
+        "Left out: {what} of a class that is not among {classes}{values}{places}.",
+        "Correct the name, or add it to data.classes.",
+    ),
     "unknown-image": (
         "error",
         _ENTRY,
-        "Left out: {what} that name an image which is nowhere described{values}{places}.",
-        "Add the image to the annotations, or remove these entries.",
+        "Left out: {what} that {names|name} an image which is nowhere described{values}{places}.",
+        "Add the image to the annotations, or remove {this entry|these entries}.",
     ),
     "unknown-split": (
         "error",
@@ -61,13 +68,13 @@ _ENTRY_RULES: Rules = {
         "error",
         _ENTRY,
         "Left out: {what} whose image lies outside the folder of the data{values}{places}.",
-        "Copy these images into that folder, or name a higher folder in data.path.",
+        "Copy {this image|these images} into that folder, or name a higher folder in data.path.",
     ),
     "missing-image": (
         "warning",
         _ENTRY,
         "Left out: {what} for which there is no image{values}{places}.",
-        "Put the images back, or remove their annotations.",
+        "Put the {image|images} back, or remove {its annotation|their annotations}.",
     ),
     "ambiguous-image": (
         "error",
@@ -78,7 +85,7 @@ _ENTRY_RULES: Rules = {
     "conflicting-entries": (
         "error",
         _ENTRY,
-        "Left out: {what} that contradict another of the same image{values}{places}.",
+        "Left out: {what} that {contradicts|contradict} another of the same image{values}{places}.",
         "Keep the entry that is right.",
     ),
     "conflicting-splits": (
@@ -90,7 +97,7 @@ _ENTRY_RULES: Rules = {
     "duplicate-entry": (
         "warning",
         _ENTRY,
-        "Counted once: {what} that describe an image again{values}{places}.",
+        "Counted once: {what} that {describes|describe} an image again{values}{places}.",
         "Keep one description per image.",
     ),
     "unlabelled-image": (
@@ -103,26 +110,27 @@ _ENTRY_RULES: Rules = {
         "warning",
         _IMAGE,
         "Left out: {what} that no annotation speaks of{values}{places}.",
-        "Annotate them; if nothing is to be seen on them, set data.unannotated to 'background'.",
+        "Annotate {it|them}; if nothing is to be seen on {it|them}, set data.unannotated to "
+        "'background'.",
     ),
     "unannotated-background": (
         "info",
         _IMAGE,
-        "Taken as images with nothing on them, as the spec asks: {what} that no annotation speaks "
-        "of{values}{places}.",
-        "Nothing, if there is truly nothing on them.",
+        "Taken as {an image|images} with nothing on {it|them}, as the spec asks: {what} that no "
+        "annotation speaks of{values}{places}.",
+        "Nothing, if there is truly nothing on {it|them}.",
     ),
     "ignored-shape": (
         "warning",
         ("shape", "shapes"),
-        "Left out: {what} that enclose no area{values}{places}.",
+        "Left out: {what} that {encloses|enclose} no area{values}{places}.",
         "Draw a box or an outline around the object.",
     ),
     "box-without-outline": (
         "warning",
         ("box", "boxes"),
         "Left out: {what} where an outline is needed{values}{places}.",
-        "Draw the outline of these objects.",
+        "Draw the outline of {this object|these objects}.",
     ),
     "several-annotators": (
         "info",
@@ -133,15 +141,15 @@ _ENTRY_RULES: Rules = {
     "ignored-annotation": (
         "info",
         ("annotation", "annotations"),
-        "Left out: {what} that count for nothing{values}{places}.",
+        "Left out: {what} that {counts|count} for nothing{values}{places}.",
         "Nothing.",
     ),
     "missing-defect-mask": (
         "info",
         _IMAGE,
-        "Without a mask that shows where the defect is: {what}{values}{places}. They count when "
-        "images are judged, not when pixels are.",
-        "Add their masks if it matters where the defects are found.",
+        "Without a mask that shows where the defect is: {what}{values}{places}. {It counts|They "
+        "count} when images are judged, not when pixels are.",
+        "Add {its mask|their masks} if it matters where the defects are found.",
     ),
 }  # fmt: skip
 
@@ -197,15 +205,21 @@ class Notes:
     def __contains__(self, rule: str) -> bool:
         return rule in self._noted
 
-    def values(self, rule: str) -> set[str]:
-        """Return the values found in entries that break a rule."""
-        return set(self._noted[rule].values) if rule in self._noted else set()
+    def values(self, *rules: str) -> set[str]:
+        """Return the values found in entries that break one of the rules."""
+        return {
+            value for rule in rules if rule in self._noted for value in self._noted[rule].values
+        }
+
+    def paths(self, *rules: str) -> set[str]:
+        """Return the images concerned by one of the rules."""
+        return {path for rule in rules if rule in self._noted for path in self._noted[rule].paths}
 
     def findings(self, *, classes: Collection[str] = ()) -> tuple[Finding, ...]:
         """Return one finding a rule, in the order of the table.
 
         Args:
-            classes: What classes are known, for the rule ``unknown-class``.
+            classes: What classes are known, for the rules on unknown ones.
         """
         return tuple(
             self._finding(rule, self._noted[rule], classes)
@@ -216,18 +230,23 @@ class Notes:
     def _finding(self, rule: str, noted: _Noted, classes: Collection[str]) -> Finding:
         severity, (one, many), message, remedy = self._rules[rule]
         paths = list(noted.paths)
-        text = message.format(
+        text = worded(message, noted.count).format(
             what=plural(noted.count, one, many),
             values=_values(noted, paths),
             places=_places(noted),
             classes=listed(list(classes), most=len(classes)),
         )
-        if rule == "unknown-class":
+        if rule in ("unknown-class", "unknown-label"):
             hints = (did_you_mean(value, classes) for value in sorted(noted.values))
             hint = next((hint for hint in hints if hint.startswith(" Did")), "")
             severity, text = ("error" if hint else severity), text + hint
         return finding(
-            rule, severity, text, remedy=remedy, paths=paths or [self._source], count=noted.count
+            rule,
+            severity,
+            text,
+            remedy=worded(remedy, noted.count),
+            paths=paths or [self._source],
+            count=noted.count,
         )
 
 

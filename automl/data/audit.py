@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from automl.data.examine import FileFacts
-from automl.data.findings import Severity, finding, listed
+from automl.data.findings import Severity, finding, listed, worded
 from automl.data.formats import RawSample
 from automl.records import Finding, Sample
 from automl.units import plural
@@ -28,17 +28,17 @@ _TINY_SIDE = 16
 """Pixels: networks reduce images 32-fold, so nothing is left of smaller ones."""
 
 _UNUSABLE: dict[str, tuple[str, str]] = {
-    "missing-file": ("Missing", "Put them back, or take them off the list."),
+    "missing-file": ("Missing", "Put {it|them} back, or take {it|them} off the list."),
     "unreadable-file": (
         "Unreadable",
-        "Check permissions and the disk, or save them again as PNG or JPEG.",
+        "Check permissions and the disk, or save {it|them} again as PNG or JPEG.",
     ),
-    "empty-file": ("Empty (0 bytes)", "Copy them again from where they came."),
-    "not-an-image": ("Not an image in spite of its name", "Remove or replace them."),
-    "truncated-file": ("Cut short (truncated)", "Copy them again from where they came."),
+    "empty-file": ("Empty (0 bytes)", "Copy {it|them} again from where {it|they} came."),
+    "not-an-image": ("Not an image in spite of its name", "Remove or replace {it|them}."),
+    "truncated-file": ("Cut short (truncated)", "Copy {it|them} again from where {it|they} came."),
     "decompression-bomb": (
         "More pixels than any photograph (a decompression bomb)",
-        "Reduce them below 178 million pixels.",
+        "Reduce {it|them} below 178 million pixels.",
     ),
 }
 
@@ -47,20 +47,20 @@ _NOTES: dict[str, tuple[str, Severity, str, str]] = {
         "cmyk-image",
         "warning",
         "in CMYK (printing colours), converted to RGB, which shifts the colours a little",
-        "Save them as RGB.",
+        "Save {it|them} as RGB.",
     ),
     "sixteen-bit": (
         "sixteen-bit-image",
         "info",
         "with 16 bits a pixel, scaled to 8 bits (not clipped)",
-        "If they use only a part of the range, stretch it before (a dark image stays dark).",
+        "If {it uses|they use} only a part of the range, stretch it before (a dark image stays dark).",
     ),
     "palette": ("palette-image", "info", "with a colour palette, converted to RGB", "Nothing."),
     "alpha": (
         "alpha-image",
         "info",
         "with transparency, laid on white",
-        "If white hides the object, put them on another background.",
+        "If white hides the object, put {it|them} on another background.",
     ),
     "gray": ("gray-image", "info", "in gray, given three equal channels", "Nothing."),
     "exif-rotated": (
@@ -93,7 +93,7 @@ def file_findings(samples: Sequence[RawSample], facts: Sequence[FileFacts]) -> I
                 rule,
                 "warning",
                 f"{what}: {plural(len(positions), 'file')}, left out: {listed(names)} ({first}).",
-                remedy=remedy,
+                remedy=worded(remedy, len(positions)),
                 paths=[samples[i].path for i in positions],
             )
 
@@ -108,7 +108,7 @@ def note_findings(facts: Sequence[FileFacts]) -> Iterator[Finding]:
         paths = by_note.get(note, [])
         if paths:
             text = f"{plural(len(paths), 'image')} {what}: {listed(paths)}."
-            yield finding(rule, severity, text, remedy=remedy, paths=paths)
+            yield finding(rule, severity, text, remedy=worded(remedy, len(paths)), paths=paths)
 
 
 def size_findings(samples: Sequence[Sample]) -> Iterator[Finding]:
@@ -119,7 +119,11 @@ def size_findings(samples: Sequence[Sample]) -> Iterator[Finding]:
             "tiny-image",
             "warning",
             f"{plural(len(tiny), 'image')} with a side under {_TINY_SIDE} pixels: {listed(tiny)}.",
-            remedy="Check that they are no icons or thumbnails; use the original images.",
+            remedy=worded(
+                "Check that {it is no icon or thumbnail; use the original image|they are no icons or "
+                "thumbnails; use the original images}.",
+                len(tiny),
+            ),
             paths=tiny,
         )
     sizes = Counter((one.height, one.width) for one in samples)
@@ -144,10 +148,12 @@ def unmatched_findings(unmatched: Sequence[str], pattern: str | None) -> Iterato
         yield finding(
             "unmatched-group",
             "warning",
-            f"{plural(len(unmatched), 'path')} not matched by data.split.group '{pattern}'; each "
-            "was "
-            f"taken as a group of its own: {listed(unmatched)}.",
-            remedy="Correct the expression, or rename these files.",
+            f"{plural(len(unmatched), 'path')} not matched by data.split.group '{pattern}', "
+            f"{'' if len(unmatched) == 1 else 'each '}taken as a group of its own: "
+            f"{listed(unmatched)}.",
+            remedy=worded(
+                "Correct the expression, or rename {this file|these files}.", len(unmatched)
+            ),
             paths=unmatched,
         )
 

@@ -56,7 +56,7 @@ def defects_moved(samples: Sequence[Sample], raw: Sequence[RawSample]) -> Iterat
     paths = [
         sample.path
         for sample, one in zip(samples, raw, strict=True)
-        if one.split is Split.TRAIN and sample.split is Split.TEST
+        if one.split is Split.TRAIN and sample.split is Split.TEST and 1 in sample.classes
     ]
     if paths:
         yield finding(

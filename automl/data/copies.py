@@ -84,7 +84,8 @@ def copy_findings(
         yield finding(
             "near-duplicate",
             "warning",
-            f"{plural(len(near), 'pair')} of images look the same though the files differ: "
+            f"{plural(len(near), 'pair')} of images {'looks' if len(near) == 1 else 'look'} the same "
+            "though the files differ: "
             f"{listed(paths, most=2)}.{doubt if mixed else ''}",
             remedy="Check a few: copies saved again add nothing; series of one scene need a group.",
             count=len(near),
@@ -102,14 +103,16 @@ def across_findings(
     pairs = [pair for pair in near if samples[pair[0]].split is not samples[pair[1]].split]
     if spoilt or pairs:
         paths = [samples[i].path for cluster in [*spoilt, *pairs] for i in cluster]
+        count = len(spoilt) + len(pairs)
+        what = [f"{plural(len(spoilt), 'image')} with identical copies"] if spoilt else []
+        what += [f"{plural(len(pairs), 'pair')} of look-alikes"] if pairs else []
         yield finding(
             "duplicate-across-splits",
             "error",
-            f"{plural(len(spoilt), 'image')} with identical copies and "
-            f"{plural(len(pairs), 'pair')} of "
-            f"look-alikes lie in different splits: {listed(paths)}. {_LEAK}.",
+            f"{' and '.join(what)} {'lies' if count == 1 else 'lie'} in different splits: "
+            f"{listed(paths)}. {_LEAK}.",
             remedy="Remove the copies from one split, or let the split be drawn here.",
-            count=len(spoilt) + len(pairs),
+            count=count,
             paths=paths,
         )
     yield from _divided_groups(samples)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Literal
 
 from automl.records import Finding
 
-__all__ = ["Severity", "finding", "listed"]
+__all__ = ["Severity", "finding", "listed", "worded"]
 
 Severity = Literal["error", "warning", "info"]
 _NAMED_IN_TEXT = 3
+_EITHER = re.compile(r"\{([^{}|]*)\|([^{}|]*)\}")
 
 
 def finding(
@@ -31,6 +33,11 @@ def finding(
         count=len(paths) if count is None else count,
         paths=tuple(paths),
     )
+
+
+def worded(template: str, count: int) -> str:
+    """Return a text with the first word of each ``{one|many}`` for one thing, else the second."""
+    return _EITHER.sub(lambda match: match[1] if count == 1 else match[2], template)
 
 
 def listed(names: Sequence[str], *, most: int = _NAMED_IN_TEXT) -> str:

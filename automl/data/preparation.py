@@ -141,7 +141,7 @@ def _divide(listing: Listing, looked: Survey, known: Known, spec: DataSpec) -> _
         *copies.across_findings(samples, found.exact, found.near),
         *audit.unmatched_findings(unmatched, spec.split.group),
         *_own_split_finding(raw),
-        *audit_classes.defects_moved(samples, raw),
+        *(audit_classes.defects_moved(samples, raw) if known.kind == "defect" else ()),
     )
     return _Divided(samples, findings)
 
@@ -184,7 +184,8 @@ def _own_split_finding(raw: Sequence[RawSample]) -> Iterator[Finding]:
     own = [split for split in Split if counts[split]]
     text = ", ".join(f"{split} ({counts[split]:,})" for split in own)
     lacking = [split for split in Split if not counts[split]]
-    drawn = f" {' and '.join(lacking)} was drawn from its training images." if lacking else ""
+    verb = "was" if len(lacking) == 1 else "were"
+    drawn = f" {' and '.join(lacking)} {verb} drawn from its training images." if lacking else ""
     loose = len(raw) - counts.total()
     rest = f" {plural(loose, 'image')} without a split joined the training images." if loose else ""
     yield finding(

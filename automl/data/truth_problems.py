@@ -32,13 +32,14 @@ _RULES: Rules = {
     "good-with-mask": (
         "error",
         _IMAGE,
-        "Left out: {what} that count as good, but whose mask shows a defect{values}{places}.",
+        "Left out: {what} that {counts|count} as good, but whose mask shows a defect{values}{places}.",
         "Move the image to the defects, or remove its mask.",
     ),
     "empty-defect-mask": (
         "warning",
         _IMAGE,
-        "Taken as defects of unknown place: {what} that show a defect, but whose mask is empty"
+        "Taken as {a defect|defects} of unknown place: {what} that {shows|show} a defect, but whose "
+        "mask is empty"
         "{values}{places}.",
         "Draw the defect, or move the image to the good ones.",
     ),
@@ -47,39 +48,41 @@ _RULES: Rules = {
         _IMAGE,
         "{what} of another size than the annotations say{values}{places}. Boxes and outlines were "
         "kept where they are.",
-        "Check whether they lie right; if the images were resized, annotate or export them again.",
+        "Check whether these lie right; if the {image was|images were} resized, annotate or export "
+        "{it|them} again.",
     ),
     "stored-orientation": (
         "info",
         _IMAGE,
-        "Turned upright together with what is drawn on them: {what} with a rotation in the EXIF "
-        "data, annotated as stored (their sizes show it){values}{places}.",
+        "Turned upright together with what is drawn on {it|them}: {what} with a rotation in the "
+        "EXIF data, annotated as stored ({its size shows|their sizes show} it){values}{places}.",
         "Nothing.",
     ),
     "unclear-orientation": (
         "warning",
         _IMAGE,
         "Annotations taken as drawn on the upright image: {what} with a rotation in the EXIF data, "
-        "and no size that tells how they were annotated{values}{places}.",
-        "Look at some; if they lie wrong, save the images upright and annotate them again.",
+        "and no size that tells how {it was|they were} annotated{values}{places}.",
+        "Look at {it|some}; if the annotations lie wrong, save the {image|images} upright and annotate "
+        "{it|them} again.",
     ),
     "outside-object": (
         "warning",
         _OBJECT,
         "Left out: {what} wholly outside the image{values}{places}.",
-        "Correct or remove them.",
+        "Correct or remove {it|them}.",
     ),
     "empty-object": (
         "warning",
         _OBJECT,
         "Left out: {what} less than one pixel wide or high{values}{places}.",
-        "Remove them, or draw them again.",
+        "Remove {it|them}, or draw {it|them} again.",
     ),
     "short-outline": (
         "warning",
         ("outline", "outlines"),
         "Left out: {what} of fewer than three points{values}{places}.",
-        "Draw them again.",
+        "Draw {it|them} again.",
     ),
     "run-length-size": (
         "error",
@@ -90,7 +93,7 @@ _RULES: Rules = {
     "clipped-object": (
         "warning",
         _OBJECT,
-        "Cut at the edge: {what} that reach beyond the image{values}{places}.",
+        "Cut at the edge: {what} that {reaches|reach} beyond the image{values}{places}.",
         "Nothing, if few; many point to annotations of other images, or of another size.",
     ),
     "inverted-box": (
@@ -103,34 +106,35 @@ _RULES: Rules = {
         "warning",
         _OBJECT,
         "Counted once: {what} drawn again at the same place with the same class{values}{places}.",
-        "Remove the copies.",
+        "Remove the {copy|copies}.",
     ),
     "unsharp-mask": (
         "warning",
         _MASK,
         "Taken as white from half gray on: {what} with gray values where black and white are "
         "expected{values}{places}.",
-        "Save masks as PNG, and resize them without smoothing.",
+        "Save masks as PNG, resized without smoothing.",
     ),
     "unlisted-class": (
         "info",
         _MASK,
         "Taken as background: pixels of classes that are not among data.classes, in {what}"
         "{values}{places}.",
-        "Nothing, if they were left out on purpose.",
+        "Nothing, if that was meant.",
     ),
     "unlisted-ignored": (
         "warning",
         _MASK,
         "Neither learnt nor judged: pixels of classes that are not among data.classes, in {what}"
         "{values}{places}.",
-        "Nothing, if they were left out on purpose.",
+        "Nothing, if that was meant.",
     ),
     "background-image": (
         "info",
         _IMAGE,
-        "{what} with no object on them{values}{places}: they teach what not to find.",
-        "Nothing, if there is truly nothing on them.",
+        "{what} with no object on {it|them}{values}{places}: {it teaches|they teach} what not to "
+        "find.",
+        "Nothing, if there is truly nothing on {it|them}.",
     ),
 }
 

@@ -201,7 +201,7 @@ def test_masks_from_outlines_get_a_background_before_all_classes() -> None:
         (
             "label",
             lambda builder, image: [builder.label(image, name, where="f") for name in ("a", "b")],
-            "Left out: 1 entry that contradict another of the same image: 'b' (f).",
+            "Left out: 1 entry that contradicts another of the same image: 'b' (f).",
         ),
         (
             "mask",
@@ -209,7 +209,7 @@ def test_masks_from_outlines_get_a_background_before_all_classes() -> None:
                 builder.mask_file(image, path, MaskCoding("index", ("a",)), where="f")
                 for path in ("1.png", "2.png")
             ],
-            "Left out: 1 entry that contradict another of the same image (f).",
+            "Left out: 1 entry that contradicts another of the same image (f).",
         ),
         (
             "mask",
@@ -255,7 +255,7 @@ def test_defects_have_two_classes_kinds_and_masks() -> None:
     assert listing.annotations.kinds == ("hole", "scratch", "")
     assert told(listing) == {
         "missing-defect-mask": "Without a mask that shows where the defect is: 1 image: 'a.png'. "
-        "They count when images are judged, not when pixels are."
+        "It counts when images are judged, not when pixels are."
     }
 
 

@@ -277,7 +277,7 @@ def test_what_has_no_partner_is_named(tmp_path: Path) -> None:
     assert told(listing) == {
         "ignored-file": "Ignored: 1 file with a name that is not an image's: 'masks/notes.txt'.",
         "missing-image": "Left out: 1 entry for which there is no image: 'masks/d.png'.",
-        "duplicate-entry": "Counted once: 1 entry that describe an image again: 'masks/a.png'.",
+        "duplicate-entry": "Counted once: 1 entry that describes an image again: 'masks/a.png'.",
         "unannotated-image": "Left out: 1 image that no annotation speaks of: 'images/b.jpg'.",
     }
     assert listing.files_seen == 3

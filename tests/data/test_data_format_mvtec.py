@@ -101,11 +101,11 @@ def test_what_is_out_of_place_is_named(bottles: Path) -> None:
     listing = _read(bottles)
     assert told(listing) == {
         "outside-split": "Left out: 3 images neither in a folder of good images ('test/good', "
-        "'train/good') nor of defective ones beside it: 'extra/9.png', 'test/loose.png', 'top.png'.",
+        "'train/good') nor of defective ones: 'extra/9.png', 'test/loose.png', 'top.png'.",
         "missing-image": "Left out: 1 entry for which there is no image: "
         "'ground_truth/dirt/7_mask.png'.",
         "missing-defect-mask": "Without a mask that shows where the defect is: 1 image: "
-        "'test/dirt/1.png'. They count when images are judged, not when pixels are.",
+        "'test/dirt/1.png'. It counts when images are judged, not when pixels are.",
     }
     assert (len(listing.samples), listing.files_seen) == (6, 9)
 

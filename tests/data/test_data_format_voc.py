@@ -175,20 +175,21 @@ BAD: list[tuple[str, str | bytes, str, str]] = [
         BOMB,
         "malformed-file",
         "Left out: 1 annotation file that cannot be read: 'declares the entity 'lol', which could "
-        "be a bomb'.",
+        "be a bomb' (Annotations/a.xml).",
     ),
     (
         "a reference to another file",
         OUTSIDE,
         "malformed-file",
         "Left out: 1 annotation file that cannot be read: 'declares the entity 'x', which could "
-        "be a bomb'.",
+        "be a bomb' (Annotations/a.xml).",
     ),
     (
         "some other XML",
         "<html><body/></html>",
         "malformed-file",
-        "Left out: 1 annotation file that cannot be read: '<html> where <annotation> should begin'.",
+        "Left out: 1 annotation file that cannot be read: '<html> where <annotation> should begin' "
+        "(Annotations/a.xml).",
     ),
     (
         "empty",
@@ -241,7 +242,7 @@ def test_an_image_that_two_files_describe_is_counted_once(cells: Path) -> None:
     write_text(cells, "more/a.xml", voc_xml("a.jpg", voc_object("cell", (9, 9, 20, 20))))
     listing = _read(cells)
     assert told(listing) == {
-        "duplicate-entry": "Counted once: 1 entry that describe an image again (more/a.xml)."
+        "duplicate-entry": "Counted once: 1 entry that describes an image again (more/a.xml)."
     }
     assert shapes_of(listing)["JPEGImages/a.jpg"] == [("cell", "box", [2, 3, 20, 25])]
 

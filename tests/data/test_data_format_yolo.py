@@ -126,7 +126,7 @@ def test_data_yaml_gives_names_and_splits(tmp_path: Path, yaml: str, by_file: bo
         "Left out: 1 image outside the folders and lists that data.yaml names: 'old/images/c.jpg'."
     )
     assert said.pop("missing-image", None) == (
-        "Left out: 1 image that 'train.txt' lists, but that are not there: './gone.jpg'."
+        "Left out: 1 image that 'train.txt' lists, but that is not there: './gone.jpg'."
         if "train.txt" in yaml
         else None
     )
@@ -209,7 +209,8 @@ def test_edges_are_forgiven_a_hundredth(cells: Path) -> None:
 def test_files_that_are_not_text_are_named(cells: Path) -> None:
     write_text(cells, "labels/a.txt", b"0 0.5 0.5 1 1\n\xe9\n")
     assert told(_read(cells))["malformed-file"] == (
-        "Left out: 1 annotation file that cannot be read: 'byte 0xe9 in line 2 is not UTF-8'."
+        "Left out: 1 annotation file that cannot be read: 'byte 0xe9 in line 2 is not UTF-8' "
+        "(labels/a.txt)."
     )
 
 
@@ -224,7 +225,7 @@ def test_files_and_images_that_do_not_match_are_named(cells: Path) -> None:
         "ignored-file": "Ignored: 1 file with a name that is not an image's: 'labels/notes.txt'.",
         "missing-image": "Left out: 1 entry for which there is no image: 'gone'.",
         "ambiguous-image": "Left out: 1 entry that several images could be meant by: 'e'.",
-        "duplicate-entry": "Counted once: 1 entry that describe an image again: "
+        "duplicate-entry": "Counted once: 1 entry that describes an image again: "
         "'labels/a.txt and old/a.txt'.",
         "unannotated-image": "Left out: 1 image that no annotation speaks of: 'images/d.jpg'.",
     }

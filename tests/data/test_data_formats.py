@@ -109,7 +109,9 @@ def test_classes_of_the_spec_choose_order_and_leave_others_out(two_classes: Path
     os.link(two_classes / "fail" / "s00_00.png", two_classes / "x.png")
     (two_classes / "pass").mkdir()
     (two_classes / "x.png").rename(two_classes / "pass" / "x.png")
-    listing = FolderFormat().read(two_classes, options=ReadOptions("label", classes=("pass", "fail")))
+    listing = FolderFormat().read(
+        two_classes, options=ReadOptions("label", classes=("pass", "fail"))
+    )
     assert listing.classes == ("pass", "fail")
     assert listing.findings[0].message == (
         "Left out: the folder 'pas' with 30 images, which is not among the spec's data.classes. "
@@ -206,7 +208,9 @@ def test_a_bad_row_is_named_with_file_and_line(
 
 def test_a_label_that_the_spec_does_not_list_is_named(photos: Path) -> None:
     (photos / "labels.csv").write_text("img/0.png,pass\nimg/1.png,fail\nimg/2.png,pas\n")
-    found = CsvFormat().read(photos, options=ReadOptions("label", classes=("pass", "fail"))).findings[0]
+    found = (
+        CsvFormat().read(photos, options=ReadOptions("label", classes=("pass", "fail"))).findings[0]
+    )
     assert (found.rule, found.paths) == ("unknown-label", ("img/2.png",))
     assert found.message == (
         "Left out: 1 row with a label that is not among the spec's data.classes: 'pas' "

@@ -31,7 +31,7 @@ def _boxes(compiled: Compiled, position: int = 0) -> list[tuple[str, list[float]
         (
             (-5, 4, 13, 24),
             [0, 4, 13, 20],
-            "Cut at the edge: 1 object that reach beyond the image: 'a.png'.",
+            "Cut at the edge: 1 object that reaches beyond the image: 'a.png'.",
         ),
         ((31, 4, 40, 14), None, "Left out: 1 object wholly outside the image: 'a.png'."),
         ((-9, 4, 0.5, 14), None, "Left out: 1 object wholly outside the image: 'a.png'."),
@@ -130,8 +130,8 @@ def test_boxes_drawn_on_the_stored_image_are_turned_with_it(
     expected = {5: [3, 2, 7, 12], 6: [13, 2, 17, 12], 7: [13, 18, 17, 28], 8: [3, 18, 7, 28]}
     assert _boxes(compiled)[0][1] == expected[orientation]
     assert compiled.messages == [
-        "Turned upright together with what is drawn on them: 1 image with a rotation in the EXIF "
-        "data, annotated as stored (their sizes show it): 'a.jpg'."
+        "Turned upright together with what is drawn on it: 1 image with a rotation in the EXIF "
+        "data, annotated as stored (its size shows it): 'a.jpg'."
     ]
 
 
@@ -143,7 +143,7 @@ def test_boxes_drawn_on_the_stored_image_are_turned_with_it(
             None,
             [
                 "Annotations taken as drawn on the upright image: 1 image with a rotation in the "
-                "EXIF data, and no size that tells how they were annotated: 'a.jpg'."
+                "EXIF data, and no size that tells how it was annotated: 'a.jpg'."
             ],
         ),
         (

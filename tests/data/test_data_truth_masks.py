@@ -188,7 +188,7 @@ def test_the_polarity_of_black_and_white_masks_is_found_or_asked_for(
         assert compiled.messages == [
             f"Objects are taken to be {colour} in 3 black-and-white masks: {share} of their border "
             "pixels are white.",
-            "1 image with no object on them: 'c.png': they teach what not to find.",
+            "1 image with no object on it: 'c.png': it teaches what not to find.",
         ]
         other = "white" if is_black else "black"
         remedy = f"If they are {other}, set data.foreground to '{other}'."
@@ -232,7 +232,7 @@ def test_later_outlines_lie_over_earlier_ones_and_ignored_ones_are_not_known(
     np.testing.assert_array_equal(_pixels(compiled, 1), np.zeros_like(expected))
     assert compiled.truth.classes == ("background", "a", "b")
     assert compiled.messages == [
-        "1 image with no object on them: 'empty.png': they teach what not to find."
+        "1 image with no object on it: 'empty.png': it teaches what not to find."
     ]
 
 
@@ -245,7 +245,7 @@ def test_later_outlines_lie_over_earlier_ones_and_ignored_ones_are_not_known(
             [3.6, 1, 3.9, 1, 3.9, 9],
             "Left out: 1 object less than one pixel wide or high: 'a.png'.",
         ),
-        ([-9, 1, 9, 1, 9, 9], "Cut at the edge: 1 object that reach beyond the image: 'a.png'."),
+        ([-9, 1, 9, 1, 9, 9], "Cut at the edge: 1 object that reaches beyond the image: 'a.png'."),
         (
             [10, 10, 15, 10, 15, 15, 10, 15],
             "Counted once: 1 object drawn again at the same place with the same class: 'a.png'.",
@@ -307,8 +307,8 @@ def test_defects_have_masks_good_images_none_and_contradictions_are_named(tmp_pa
     assert compiled.messages == [
         "Objects are taken to be white in 4 black-and-white masks: 0% of their border pixels are "
         "white.",
-        "Left out: 1 image that count as good, but whose mask shows a defect: 'good/3.png'.",
-        "Taken as defects of unknown place: 1 image that show a defect, but whose mask is empty: "
+        "Left out: 1 image that counts as good, but whose mask shows a defect: 'good/3.png'.",
+        "Taken as a defect of unknown place: 1 image that shows a defect, but whose mask is empty: "
         "'bad/3.png'.",
     ]
 

@@ -108,7 +108,8 @@ class CsvFormat:
         if not samples:
             raise DataError(_nothing_left(file, reader))
         found = {sample.label for sample in samples if sample.label is not None}
-        chosen = choose_classes(found, options.classes, where=f"'{file}'")
+        known = found | reader.unknown_labels
+        chosen = choose_classes(known, options.classes, where=f"'{file}'")
         return Listing(file.parent, chosen, samples, reader.findings(), files_seen=reader.named)
 
 

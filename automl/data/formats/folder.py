@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from automl.data.findings import finding, listed
+from automl.data.findings import finding, listed, worded
 from automl.data.formats.folders import holds_image, subfolders
 from automl.data.formats.listing import (
     SPLIT_NAMES,
@@ -130,7 +130,7 @@ def _stray_findings(stray: list[str], beside: list[str], layout: _Layout) -> Ite
             "warning",
             f"Left out: {plural(len(stray), 'image')} outside every class folder, so without a "
             f"class: {listed(stray)}.",
-            remedy="Move it into the folder of its class.",
+            remedy=worded("Move {it|each} into the folder of its class.", len(stray)),
             paths=stray,
         )
     if beside:
@@ -139,7 +139,7 @@ def _stray_findings(stray: list[str], beside: list[str], layout: _Layout) -> Ite
             "warning",
             f"Left out: {plural(len(beside), 'image')} outside the split folders "
             f"{listed(layout.splits)}: {listed(beside)}.",
-            remedy="Move it into a class folder of one of the splits.",
+            remedy=worded("Move {it|each} into a class folder of one of the splits.", len(beside)),
             paths=beside,
         )
     if layout.empty:
@@ -148,7 +148,7 @@ def _stray_findings(stray: list[str], beside: list[str], layout: _Layout) -> Ite
             "warning",
             f"Not a class: {plural(len(layout.empty), 'folder')} without any image: "
             f"{listed(layout.empty)}.",
-            remedy="Put images into it, or remove it.",
+            remedy=worded("Put images into {it|them}, or remove {it|them}.", len(layout.empty)),
             paths=layout.empty,
         )
 

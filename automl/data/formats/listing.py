@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from automl.data.findings import finding, listed
+from automl.data.findings import finding, listed, worded
 from automl.errors import DataError, did_you_mean
 from automl.records import Finding, Split, TruthKind
 from automl.units import plural
@@ -110,7 +110,10 @@ class Walk:
                 "error",
                 f"Left out: {plural(len(self.closed), 'folder')} that could not be opened: "
                 f"{listed(self.closed)}.",
-                remedy="Give the user who runs this the right to read and enter it (chmod a+rx).",
+                remedy=worded(
+                    "Give the user who runs this the right to read and enter {it|them} (chmod a+rx).",
+                    len(self.closed),
+                ),
                 paths=self.closed,
             )
         if self.unnameable:
@@ -119,7 +122,7 @@ class Walk:
                 "warning",
                 f"Left out: {plural(len(self.unnameable), 'file')} with a name that is no text "
                 f"(not UTF-8): {listed(self.unnameable)}.",
-                remedy="Rename it.",
+                remedy=worded("Rename {it|them}.", len(self.unnameable)),
                 paths=self.unnameable,
             )
         if self.ignored:
@@ -128,7 +131,10 @@ class Walk:
                 "info",
                 f"Ignored: {plural(len(self.ignored), 'file')} with a name that is not an image's: "
                 f"{listed(self.ignored)}.",
-                remedy="Nothing, unless one of them is an image; then name it like one.",
+                remedy=worded(
+                    "Nothing, unless {it|one of them} is an image; then name it like one.",
+                    len(self.ignored),
+                ),
                 paths=self.ignored,
             )
 

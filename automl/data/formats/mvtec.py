@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from automl.data.annotations import AnnotationBuilder
-from automl.data.findings import finding, listed
+from automl.data.findings import finding, listed, worded
 from automl.data.formats.folders import holds_image, subfolders
 from automl.data.formats.images import leftovers
 from automl.data.formats.listing import (
@@ -161,8 +161,8 @@ def _stray(stray: list[str], layout: _Layout) -> Iterator[Finding]:
             "outside-split",
             "warning",
             f"Left out: {plural(len(stray), 'image')} neither in a folder of good images "
-            f"({listed(layout.good)}) nor of defective ones beside it: {listed(stray)}.",
-            remedy="Move it into one of these folders.",
+            f"({listed(layout.good)}) nor of defective ones: {listed(stray)}.",
+            remedy=worded("Move {it|each} into one of these folders.", len(stray)),
             paths=stray,
         )
 

@@ -84,6 +84,11 @@ class RowReader:
         """How many different images the rows named."""
         return len(self._seen)
 
+    @property
+    def unknown_labels(self) -> set[str]:
+        """Labels that the rows have, but the spec's classes do not."""
+        return {value for _, _, value in self._noted.get("unknown-label", ())}
+
     def add(
         self,
         line: int,

@@ -109,8 +109,9 @@ class _Reading:
         problem = parse_voc(self._root / file, content)
         if problem is not None:
             line, text = problem
-            where = f"{file}, line {line}" if line else ""
+            where = f"{file}, line {line}" if line else file
             self._builder.note("malformed-file", where, path=file, value=text)
+            self._image_of(file, "", is_readable=False)
             return
         path = self._image_of(file, content.texts.get("filename", ""))
         if path is None:
@@ -141,8 +142,11 @@ class _Reading:
                 paths=self._unlisted,
             )
 
-    def _image_of(self, file: str, written: str) -> str | None:
-        """Return the image that an XML file describes, unless another described it before."""
+    def _image_of(self, file: str, written: str, *, is_readable: bool = True) -> str | None:
+        """Return the image that an XML file describes, unless another described it before.
+
+        The image of an unreadable file is left out: nobody knows what it shows.
+        """
         name = written.replace("\\", "/").rpartition("/")[2]
         folder = PurePosixPath(file).parent
         around = [str(folder), *(str(folder.parent / each) for each in _IMAGE_FOLDERS)]
@@ -151,6 +155,8 @@ class _Reading:
         if len(meant) != 1 and name:
             meant = self._index.find(name, folders=folders) or meant
         self._met.update(meant)
+        if not is_readable:
+            return None
         if len(meant) != 1:
             rule = "ambiguous-image" if meant else "missing-image"
             self._builder.note(rule, "", path=file, value=name)

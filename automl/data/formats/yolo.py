@@ -174,13 +174,12 @@ class _Reading:
         try:
             content = (self._root / file).read_bytes()
         except OSError as error:
-            self._builder.note(
-                "malformed-file", "", path=file, value=error.strerror or "unreadable"
-            )
+            text = error.strerror or "unreadable"
+            self._builder.note("malformed-file", file, path=file, value=text)
             return
         problem = _problem_of(content)
         if problem:
-            self._builder.note("malformed-file", "", path=file, value=problem)
+            self._builder.note("malformed-file", file, path=file, value=problem)
             return
         image = self._builder.image(path, split=self._split_of(path), where=file)
         if image is None:

@@ -92,8 +92,8 @@ def _listed_images(root: Path, file: str, index: ImageIndex, result: Splits) -> 
             finding(
                 "missing-image",
                 "warning",
-                f"Left out: {plural(len(lost), 'image')} that '{file}' lists, but that are not "
-                f"there: {listed(lost)}.",
+                f"Left out: {plural(len(lost), 'image')} that '{file}' lists, but that "
+                f"{'is' if len(lost) == 1 else 'are'} not there: {listed(lost)}.",
                 remedy="Put the images back, or remove them from the list.",
                 paths=lost,
             )
