@@ -1,126 +1,211 @@
-"""Every registered data format: reads a tiny set back, and names every bad input once."""
+"""Every registered format: reads tiny pictures back whole, and names each fault that it can express."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from format_cases import CASES
+from format_faults import Case, faulty_pictures, good_pictures, things_left
+from format_pictures import Picture, painted
+from format_writers import WRITERS
 
 from automl import registry
 from automl.data import prepare
-from automl.data.formats import DatasetFormat, detect
+from automl.data.formats import DatasetFormat, ReadOptions, detect
 from automl.data.frames import FrameStore
+from automl.data.truth import BoxTruth, DefectTruth, LabelTruth, MaskTruth, Truth
 from automl.errors import DataError
-from automl.records import DataSpec, PreparedData, SplitSpec
+from automl.records import DataSpec, Finding, PreparedData, SplitSpec, TruthKind
 
 FORMATS = registry.names("format")
-Images = dict[str, tuple[str, bytes]]
-"""File name -> class and content."""
+CLASSES: Mapping[TruthKind, tuple[str, ...]] = {
+    "label": ("nut", "screw"),
+    "boxes": ("nut", "screw"),
+    "mask": ("background", "nut", "screw"),
+    "defect": ("good", "defect"),
+}
+_OF_SMALL_SETS = {"small-class", "class-imbalance", "own-split", "mask-polarity"}
+"""Findings that are true of nine pictures, whatever the format."""
+_SPLIT = SplitSpec(val=0.2, test=0.2, group=None, seed=0)
+
+in_all_formats = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+in_drawn_formats = pytest.mark.parametrize(
+    "case",
+    [case for case in CASES if case.can_be_background],
+    ids=lambda case: case.name,
+)
 
 
-def _png(seed: int) -> bytes:
-    cells = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
-    stream = io.BytesIO()
-    Image.fromarray(cells).resize((20, 20)).save(stream, "PNG")
-    return stream.getvalue()
+@dataclass(frozen=True)
+class Read:
+    """A data set as it was prepared, with the pictures that it was made of."""
+
+    data: PreparedData
+    truth: TruthKind
+    pictures: Mapping[str, Picture]
+    """By the SHA-256 of their files."""
+
+    @property
+    def findings(self) -> dict[str, Finding]:
+        """By rule, without those that every small set has."""
+        found = [one for one in self.data.audit.findings if one.rule not in _OF_SMALL_SETS]
+        by_rule = {one.rule: one for one in found}
+        assert len(by_rule) == len(found), "a rule has two findings"
+        return by_rule
+
+    @property
+    def names(self) -> set[str]:
+        """Of the pictures that were kept."""
+        return {self.pictures[sample.sha256].name for sample in self.data.dataset.samples}
+
+    def check_content(self) -> None:
+        """Check the files and the truths of all pictures that were kept."""
+        store = FrameStore(self.data.dataset)
+        for position, sample in enumerate(self.data.dataset.samples):
+            picture = self.pictures[sample.sha256]
+            assert store.encoded(position) == picture.content
+            truth = store.truth(position)
+            assert _told(truth) == _expected(picture, self.truth), picture.name
 
 
-def _write_folder(root: Path, images: Images) -> None:
-    for name, (label, content) in images.items():
-        (root / label).mkdir(parents=True, exist_ok=True)
-        (root / label / name).write_bytes(content)
+def _read(
+    case: Case,
+    root: Path,
+    pictures: Sequence[Picture],
+    *,
+    classes: tuple[str, ...] = (),
+    unannotated: str = "leave-out",
+) -> Read:
+    spec = DataSpec(str(root), case.form, classes, _SPLIT, 10**8, unannotated)  # type: ignore[arg-type]
+    data = prepare(spec, truth=case.truth, stored_side=64)
+    by_hash = {hashlib.sha256(one.content).hexdigest(): one for one in pictures}
+    return Read(data, case.truth, by_hash)
 
 
-def _write_csv(root: Path, images: Images) -> None:
-    (root / "all").mkdir(parents=True)
-    with (root / "labels.csv").open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["path", "label"])
-        for name, (label, content) in images.items():
-            (root / "all" / name).write_bytes(content)
-            writer.writerow([f"all/{name}", label])
+def _expected(picture: Picture, kind: TruthKind) -> object:
+    """What :func:`_told` gives of the truth of a picture."""
+    things = things_left(picture)
+    if kind == "label":
+        return CLASSES["label"].index(picture.label)
+    if kind == "boxes":
+        return sorted((CLASSES["boxes"].index(one.label), *one.box) for one in things)
+    if kind == "mask":
+        return painted(things).tolist()
+    mask = None if picture.fault == "missing-mask" else (painted(things) > 0).tolist()
+    return int(picture.label == "hole"), mask
 
 
-WRITERS: dict[str, Callable[[Path, Images], None]] = {"folder": _write_folder, "csv": _write_csv}
-"""How to write a set of images in each format: the one thing a new format adds here."""
+def _told(truth: Truth) -> object:
+    """A truth as plain numbers; corners are right within half a pixel, so they are rounded."""
+    match truth:
+        case LabelTruth(label):
+            return label
+        case BoxTruth(corners, labels, ignored):
+            assert not ignored.any()
+            whole = np.round(corners).astype(int).tolist()
+            return sorted((label, *box) for label, box in zip(labels.tolist(), whole, strict=True))
+        case MaskTruth(pixels):
+            return pixels.tolist()
+        case DefectTruth(label, mask):
+            return label, None if mask is None else mask.tolist()
 
 
-@pytest.fixture
-def good() -> Images:
-    return {f"{i:02d}.png": (("left", "right")[i % 2], _png(i)) for i in range(48)}
-
-
-@pytest.fixture
-def bad() -> dict[str, tuple[str, bytes]]:
-    """File name -> rule and content."""
-    stream = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(
-        stream, "JPEG"
-    )
+def _files(root: Path) -> dict[str, str]:
+    """Hash of each file, so that no reader changes what it reads."""
     return {
-        "cut.jpg": ("truncated-file", stream.getvalue()[:1500]),
-        "empty.png": ("empty-file", b""),
-        "words.jpg": ("not-an-image", b"these are words"),
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
     }
 
 
-def _prepare(root: Path, name: str) -> PreparedData:
-    split = SplitSpec(val=0.2, test=0.2, group=None, seed=0)
-    spec = DataSpec(str(root), name, (), split, 10**8)
-    return prepare(spec, truth="label", stored_side=32)
-
-
-def test_every_format_can_be_written_here() -> None:
+def test_every_format_can_be_written_here_for_every_truth_that_it_holds() -> None:
     assert set(WRITERS) == set(FORMATS), "add how to write the new format to WRITERS"
+    held = {(name, truth) for name in FORMATS for truth in registry.load("format", name).truths}
+    assert {(case.form, case.truth) for case in CASES} == held, "add what it holds to CASES"
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_a_format_reads_back_what_was_written(name: str, tmp_path: Path, good: Images) -> None:
-    WRITERS[name](tmp_path, good)
-    result = _prepare(tmp_path, name)
-    dataset = result.dataset
-    assert dataset.classes == ("left", "right")
-    assert {Path(one.path).name: dataset.classes[one.label] for one in dataset.samples} == {
-        file: label for file, (label, _) in good.items()
-    }
-    store = FrameStore(dataset)
-    for i, sample in enumerate(dataset.samples):
-        assert store.encoded(i) == good[Path(sample.path).name][1]
-    assert result.audit.findings == ()
+@in_all_formats
+def test_a_format_reads_back_what_was_written(case: Case, tmp_path: Path) -> None:
+    pictures = good_pictures(case.truth)
+    WRITERS[case.form](tmp_path, case.truth, pictures)
+    before = _files(tmp_path)
+    read = _read(case, tmp_path, pictures)
+    assert read.data.dataset.classes == CLASSES[case.truth]
+    assert read.names == {one.name for one in pictures}
+    assert len(read.data.dataset.samples) == len(pictures)
+    read.check_content()
+    assert read.findings == {}
+    assert _files(tmp_path) == before
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_a_format_is_detected_with_a_reason(name: str, tmp_path: Path, good: Images) -> None:
-    WRITERS[name](tmp_path, good)
-    found = detect(tmp_path, truth="label")
-    assert (found.name, found.classes, found.images) == (name, ("left", "right"), 48)
-    assert found.reason
+@in_all_formats
+def test_a_format_is_recognised_with_its_reason(case: Case, tmp_path: Path) -> None:
+    WRITERS[case.form](tmp_path, case.truth, good_pictures(case.truth))
+    found = detect(tmp_path, truth=case.truth)
+    assert (found.name, found.reason) == (case.form, case.reason)
+    assert (found.classes, found.images) == (CLASSES[case.truth], 9)
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_a_format_names_every_bad_file_once(
-    name: str, tmp_path: Path, good: Images, bad: dict[str, tuple[str, bytes]]
+@in_all_formats
+def test_a_format_names_every_fault_and_keeps_the_rest(case: Case, tmp_path: Path) -> None:
+    pictures = good_pictures(case.truth) + faulty_pictures(case)
+    WRITERS[case.form](tmp_path, case.truth, pictures)
+    before = _files(tmp_path)
+    classes = () if case.truth == "defect" else CLASSES[case.truth]
+    read = _read(case, tmp_path, pictures, classes=classes)
+    found = read.findings
+    rules = Counter(rule for rule, _ in case.faults.values())
+    assert set(found) == set(rules)
+    for fault, (rule, text) in case.faults.items():
+        assert text in found[rule].message, fault
+    assert {rule: one.count for rule, one in found.items()} == rules
+    assert read.names == {one.name for one in good_pictures(case.truth)} | case.kept
+    read.check_content()
+    assert _files(tmp_path) == before
+
+
+@in_drawn_formats
+def test_images_without_annotation_are_background_if_the_spec_says_so(
+    case: Case, tmp_path: Path
 ) -> None:
-    wrong = {file: ("left", content) for file, (_, content) in bad.items()}
-    WRITERS[name](tmp_path, good | wrong)
-    result = _prepare(tmp_path, name)
-    named = {one.rule: [Path(path).name for path in one.paths] for one in result.audit.findings}
-    assert named == {rule: [file] for file, (rule, _) in bad.items()}
-    assert (result.audit.files_seen, result.audit.files_used) == (51, 48)
+    pictures = [*good_pictures(case.truth), Picture("unannotated", "nut", fault="unannotated")]
+    WRITERS[case.form](tmp_path, case.truth, pictures)
+    left_out = _read(case, tmp_path, pictures)
+    assert set(left_out.findings) == {"unannotated-image"}
+    assert "unannotated" not in left_out.names
+    kept = _read(case, tmp_path, pictures, unannotated="background")
+    assert set(kept.findings) == {"unannotated-background", "background-image"}
+    assert "unannotated" in kept.names
+    kept.check_content()
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.truth != "defect"], ids=lambda case: case.name
+)
+def test_a_class_that_is_asked_for_by_a_wrong_name_is_named_rightly(
+    case: Case, tmp_path: Path
+) -> None:
+    WRITERS[case.form](tmp_path, case.truth, good_pictures(case.truth))
+    classes = (*CLASSES[case.truth][:-1], "screv")
+    with pytest.raises(DataError, match=r"'screv'.* Did you mean 'screw'\?"):
+        _read(case, tmp_path, [], classes=classes)
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_format_keeps_its_protocol(name: str, tmp_path: Path) -> None:
     reader: DatasetFormat = registry.load("format", name)()
     assert reader.name == name
-    assert "classification" in reader.tasks
     assert reader.recognise(tmp_path) is None
-    with pytest.raises(DataError):
-        reader.read(tmp_path, classes=())
-    with pytest.raises(DataError):
-        _prepare(tmp_path / "nowhere", name)
+    for truth in reader.truths:
+        with pytest.raises(DataError, match=r"\.$"):
+            reader.read(tmp_path, options=ReadOptions(truth))
+    spec = DataSpec(str(tmp_path / "nowhere"), name, (), _SPLIT, 10**8)
+    with pytest.raises(DataError, match="does not exist"):
+        prepare(spec, truth=reader.truths[0], stored_side=32)
