@@ -79,7 +79,7 @@ class Session:
             message = str(error) or type(error).__name__
             text = f"{type(error).__name__}: {message}"
             self._folder.write_trial(self._result(TrialStatus.FAILED, (), None, error=text))
-            return StepReport(0.0, self._epochs_done, True, f"failed: {message}")
+            return self._last_report(0.0, f"failed: {message}")
 
     @property
     def _epochs_done(self) -> int:
@@ -101,6 +101,7 @@ class Session:
         return StepReport(
             epoch.val_score,
             epoch.number,
+            max(1, 100 * epoch.number // trainer.total_epochs),
             False,
             f"epoch {epoch.number}/{trainer.total_epochs}, loss {epoch.train_loss:.3f}",
         )
@@ -164,8 +165,11 @@ class Session:
         result = self._result(TrialStatus.FINISHED, artifacts, objective, error=None)
         self._folder.write_trial(replace(result, skipped=made.skipped))
         if objective is None:
-            return StepReport(0.0, self._epochs_done, True, "no file of it may be delivered")
-        return StepReport(objective, self._epochs_done, True, f"artifact scores {objective:.4f}")
+            return self._last_report(0.0, "no file of it may be delivered")
+        return self._last_report(objective, f"artifact scores {objective:.4f}")
+
+    def _last_report(self, objective: float, text: str) -> StepReport:
+        return StepReport(objective, self._epochs_done, 100, True, text)
 
     @property
     def _feasible(self) -> tuple[str, ...]:

@@ -23,10 +23,12 @@ from automl.search.study import Assignment, StudySpace, assignment_parameters, t
 __all__ = ["Resources", "SessionFactory", "StepReport", "TrialListener", "TrialSession", "search"]
 
 METRIC = "objective"
-_REDUCTION = 3
-"""ASHA keeps one in three at each rung (Li et al. 2020, "A System for Massively Parallel HPT")."""
-_GRACE_EPOCHS = 2
-"""No trial is judged before its second epoch: the first is spent warming up."""
+_REDUCTION = 2
+"""ASHA keeps the better half at each rung (Li et al. 2020, "A System for Massively Parallel HPT")."""
+_GRACE_PERCENT = 40
+"""No trial is judged before so much of its training is done: the first quarter is its warm-up. Trials
+of different length are compared at the same part of their schedule; by epochs, a longer training
+always looked worse than a shorter one that was cooling down already."""
 _STARTUP_TRIALS = 6
 """Trials that Optuna draws at random before its model (TPE) takes over."""
 _OBJECT_STORE_BYTES = 200_000_000
@@ -40,6 +42,8 @@ class StepReport:
     objective: float
     """Score of the PyTorch model after an epoch; of the exported artifact after the last step."""
     epoch: int
+    percent: int
+    """How much of the training is done, 1 to 100."""
     done: bool
     text: str
 
@@ -126,9 +130,9 @@ def search(
                 mode="max",
                 search_alg=searcher,
                 scheduler=ASHAScheduler(
-                    time_attr="epoch",
-                    max_t=max(study.space.epochs) + 1,
-                    grace_period=_GRACE_EPOCHS,
+                    time_attr="percent",
+                    max_t=101,  # a trial ends by itself, with its file written
+                    grace_period=_GRACE_PERCENT,
                     reduction_factor=_REDUCTION,
                 ),
                 num_samples=-1 if remaining is None else remaining,
@@ -220,6 +224,7 @@ def _trainable() -> type[Any]:
             return {
                 METRIC: report.objective,
                 "epoch": report.epoch,
+                "percent": report.percent,
                 "done": report.done,
                 "finished": report.done,
                 "text": report.text,
@@ -251,7 +256,11 @@ def _callback(study: StudySpace, listener: TrialListener) -> Any:
             self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
         ) -> None:
             report = StepReport(
-                result[METRIC], int(result["epoch"]), bool(result["finished"]), str(result["text"])
+                objective=result[METRIC],
+                epoch=int(result["epoch"]),
+                percent=int(result["percent"]),
+                done=bool(result["finished"]),
+                text=str(result["text"]),
             )
             if report.done:
                 self._finished.add(trial.trial_id)

@@ -267,7 +267,7 @@ def test_what_an_earlier_part_of_the_run_left_is_not_taken_for_this_trial(
 def test_the_end_of_the_search_leaves_no_trial_open(folder: RunFolder, listener: Listener) -> None:
     listener.started(assignment(1))
     listener.started(assignment(2))
-    listener.stepped(assignment(2), StepReport(0.5, 2, True, "artifact scores 0.5"))
+    listener.stepped(assignment(2), StepReport(0.5, 2, 100, True, "artifact scores 0.5"))
     listener.close()
     listener.close()
     (recorded,) = folder.read_trials()

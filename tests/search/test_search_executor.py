@@ -42,7 +42,9 @@ class CountingSession:
         if self.assignment.number == self.dies_at and self.steps == 2:
             os.kill(os.getpid(), 9)
         score = 0.1 * (self.assignment.architecture.depth or 0) + 0.01 * self.steps
-        return StepReport(score, min(self.steps, 3), self.steps > 3, "step")
+        return StepReport(
+            score, min(self.steps, 3), min(100, 30 * self.steps), self.steps > 3, "step"
+        )
 
 
 @dataclass(frozen=True)
