@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from automl.data.annotation_columns import BACKGROUND
-from automl.data.findings import Severity, finding, listed
+from automl.data.findings import Severity, finding, listed, worded
 from automl.data.formats import RawSample
 from automl.records import Dataset, Finding, Sample, Split, SplitCounts
 from automl.units import plural
@@ -124,7 +124,10 @@ def _missing_in_split(counts: Sequence[SplitCounts], classes: Sequence[str]) -> 
                 f"The {one.split} split has no image of the {kind} {listed(missing)}, so nothing is "
                 f"known of how well {'it is' if len(missing) == 1 else 'they are'} recognised "
                 "there.",
-                remedy="Add images (or groups) of it; each class needs at least three groups.",
+                remedy=worded(
+                    "Add images (or groups) of {it|them}; each class needs at least three groups.",
+                    len(missing),
+                ),
                 count=len(missing),
             )
 

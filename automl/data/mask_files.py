@@ -68,7 +68,8 @@ class Polarity:
         is_clear = not 0.4 < border < 0.6
         share, what = (border, "border pixels") if is_clear else (area, "pixels")
         object_colour: Literal["white", "black"] = "white" if share <= 0.5 else "black"
-        return object_colour, f"{share:.0%} of their {what} are white"
+        whose = "its" if self.masks == 1 else "their"
+        return object_colour, f"{share:.0%} of {whose} {what} are white"
 
 
 def read_mask(content: bytes, coding: MaskCoding) -> ReadMask:

@@ -212,6 +212,8 @@ def test_every_scheme_gives_a_file_that_the_bundle_runs(
         check=True,
     )
     answer = Model(output).predict(image)
-    assert json.loads(ran.stdout) == [{"image": str(image)} | json.loads(json.dumps(answer.details()))]
+    assert json.loads(ran.stdout) == [
+        {"image": str(image)} | json.loads(json.dumps(answer.details()))
+    ]
     saved = list((tmp_path / "pictures").iterdir())
     assert len(saved) == (answer.picture() is not None)

@@ -83,8 +83,8 @@ def test_labels_are_found_wherever_they_lie(tmp_path: Path, image: str, file: st
     listing = _read(tmp_path)
     assert shapes_of(listing) == {image: [("0", "box", [0, 0, 40, 30])]}
     assert told(listing) == {
-        "integer-label": "Taken as names of classes: the numbers '0', as no classes.txt or "
-        "data.yaml names them."
+        "integer-label": "Taken as the name of a class: the number '0', as no classes.txt or "
+        "data.yaml names it."
     }
 
 

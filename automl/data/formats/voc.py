@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from automl.data.annotations import AnnotationBuilder
-from automl.data.findings import finding, listed
+from automl.data.findings import finding, listed, worded
 from automl.data.formats.images import ImageIndex, all_files, leftovers, sample_files, stem
 from automl.data.formats.listing import Listing, ReadOptions, is_image_name, walk
 from automl.data.formats.voc_xml import VocContent, VocObject, parse_voc
@@ -138,7 +138,10 @@ class _Reading:
                 "warning",
                 f"Left out: {plural(len(self._unlisted), 'image')} that no list in ImageSets/Main "
                 f"names: {listed(self._unlisted)}.",
-                remedy="Add their names to train.txt, val.txt or test.txt, or remove the lists.",
+                remedy=worded(
+                    "Add {its name|their names} to train.txt, val.txt or test.txt, or remove the lists.",
+                    len(self._unlisted),
+                ),
                 paths=self._unlisted,
             )
 

@@ -134,16 +134,18 @@ class _Reading:
                 "warning",
                 f"Left out: {plural(len(self._unlisted), 'image')} outside the folders and lists "
                 f"that {self._names.files[0]} names: {listed(self._unlisted)}.",
-                remedy="Name their folder under train, val or test there, or remove these keys.",
+                remedy="Name the folder under train, val or test there, or remove these keys.",
                 paths=self._unlisted,
             )
         if self._numbers:
             numbers = sorted(self._numbers, key=int)
+            is_one = len(numbers) == 1
+            what = "the name of a class: the number" if is_one else "names of classes: the numbers"
             yield finding(
                 "integer-label",
                 "info",
-                f"Taken as names of classes: the numbers {listed(numbers)}, as no classes.txt or "
-                "data.yaml names them.",
+                f"Taken as {what} {listed(numbers)}, as no classes.txt or data.yaml names "
+                f"{'it' if is_one else 'them'}.",
                 remedy="Write the names into classes.txt, one a line, so that reports can be read.",
             )
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from automl.data.findings import finding, listed
+from automl.data.findings import finding, listed, worded
 from automl.data.formats.images import ImageIndex
 from automl.data.formats.yolo_names import Names, filled_lines, parts_of
 from automl.records import Finding, Split
@@ -94,7 +94,9 @@ def _listed_images(root: Path, file: str, index: ImageIndex, result: Splits) -> 
                 "warning",
                 f"Left out: {plural(len(lost), 'image')} that '{file}' lists, but that "
                 f"{'is' if len(lost) == 1 else 'are'} not there: {listed(lost)}.",
-                remedy="Put the images back, or remove them from the list.",
+                remedy=worded(
+                    "Put the {image|images} back, or remove {it|them} from the list.", len(lost)
+                ),
                 paths=lost,
             )
         )
