@@ -144,7 +144,7 @@ class Session:
             frozen=frozen_modules(network.module),
             device="cuda" if context.gpus > 0 and torch.cuda.is_available() else "cpu",
             seed=seed,
-            is_time_up=lambda: self._left_s < _finish_seconds(context.folder),
+            left_s=lambda: self._left_s - _finish_seconds(context.folder),
         )
         return learner
 

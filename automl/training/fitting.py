@@ -10,6 +10,7 @@ difference and are left out, as is everything of a recipe that belongs to a grad
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -55,7 +56,7 @@ class Fitter:
         frozen: nothing is trained, so all is.
         device: ``cpu`` or ``cuda``.
         seed: of synthetic defects among the validation images.
-        is_time_up: not asked: a memory of part of the images would call the rest defects.
+        left_s: not asked: a memory of part of the images would call the rest defects.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Fitter:
         frozen: tuple[nn.Module, ...],
         device: str,
         seed: int,
-        is_time_up: Callable[[], bool] = lambda: False,
+        left_s: Callable[[], float] = lambda: math.inf,
     ) -> None:
         if not isinstance(network.module, AnomalyNetwork):
             raise TypeError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -38,7 +39,7 @@ class Learner(Protocol):
         frozen: tuple[nn.Module, ...],
         device: str,
         seed: int,
-        is_time_up: Callable[[], bool] = lambda: False,
+        left_s: Callable[[], float] = lambda: math.inf,
     ) -> None: ...
 
     @property

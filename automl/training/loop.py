@@ -21,6 +21,7 @@ from automl.data.truth import Truth
 from automl.errors import AutomlError
 from automl.records import Epoch, Recipe
 from automl.training.averaging import AveragedWeights
+from automl.training.precision import HalfPrecision
 from automl.training.validation import Normalise, judge
 
 if TYPE_CHECKING:
@@ -30,12 +31,17 @@ if TYPE_CHECKING:
     from automl.tasks.base import Encoded, Task
     from automl.training.examples import Examples
 
-__all__ = ["DivergedError", "Trainer"]
+__all__ = ["DivergedError", "Trainer", "one_cycle"]
 
 _WARM_UP_SHARE = 0.25
 """Share of all steps in which the learning rate rises; a quarter held best on short fine-tunings."""
-_FEWEST_STEPS = 5
-"""With fewer, OneCycleLR divides by the length of a warm-up that has no steps."""
+_FEWEST_BATCHES = 25
+"""An epoch of crops has at least so many, however few the images: else there are too few steps."""
+_FIRST_RATE = 0.04
+_LAST_RATE = 4e-6
+"""Shares of the learning rate at both ends of a training, as Smith & Topin chose them."""
+_SLOWER_LATER = 1.05
+"""Other work on the machine may slow later epochs down a little."""
 _MOST_WEIGHED = 500
 """Training truths that tell how rare each class is."""
 _GRADIENT_NORM = 5.0
@@ -59,7 +65,9 @@ class Trainer:
         frozen: modules that keep their batch statistics and weights.
         device: ``cpu`` or ``cuda``.
         seed: of the order, the augmentation and dropout.
-        is_time_up: asked after each batch; an epoch that it ends is validated as it is.
+        left_s: seconds that are left to train. A training that cannot end in time is made shorter
+            after its first epoch, so that its learning rate still falls to the end; an epoch in
+            which time runs out is validated as it is.
     """
 
     def __init__(
@@ -74,7 +82,7 @@ class Trainer:
         frozen: tuple[nn.Module, ...],
         device: str,
         seed: int,
-        is_time_up: Callable[[], bool] = lambda: False,
+        left_s: Callable[[], float] = lambda: math.inf,
     ) -> None:
         self._network = network
         self._module = network.module.to(device).to(memory_format=torch.channels_last)
@@ -89,23 +97,25 @@ class Trainer:
         self._frozen = frozen
         self._device = device
         self._seed = seed
-        self._is_time_up = is_time_up
+        self._left_s = left_s
+        self._epochs = recipe.epochs
+        self._is_half: bool | None = None
         torch.manual_seed(seed)
         self._order = np.random.default_rng(seed)
         self._normalise = Normalise(network, device)
         self._crop = _crop_side(recipe.crop, train.size)
         size = train.size if self._crop is None else (self._crop, self._crop)
         self._augment = build_augmentation(recipe.augmentation, size=size)
-        self._views = len(train) * _crops_an_image(self._crop, train.size)
+        self._views = len(train)
+        if self._crop is not None:
+            cover = len(train) * round(train.size[0] * train.size[1] / self._crop**2)
+            self._views = max(cover, _FEWEST_BATCHES * recipe.batch_size)
         self._batches = max(1, self._views // recipe.batch_size)
         self._optimizer = torch.optim.AdamW(
             _decayed_apart(self._module, recipe.weight_decay), lr=recipe.learning_rate
         )
-        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self._optimizer,
-            max_lr=recipe.learning_rate,
-            total_steps=max(_FEWEST_STEPS, self._batches * recipe.epochs + 1),
-            pct_start=_WARM_UP_SHARE,
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(
+            self._optimizer, lambda step: one_cycle(step / (self._batches * self._epochs))
         )
         self._average = AveragedWeights(self._module, steps=self._batches * recipe.epochs)
         self.epochs: list[Epoch] = []
@@ -113,7 +123,7 @@ class Trainer:
     @property
     def total_epochs(self) -> int:
         """How many epochs make a whole training."""
-        return self._recipe.epochs
+        return self._epochs
 
     def run_epoch(self) -> Epoch:
         """Train one epoch and look at the validation images once.
@@ -133,7 +143,7 @@ class Trainer:
         losses = []
         for batch in range(self._batches):
             losses.append(self._step(np.sort(order[batch * size : (batch + 1) * size])))
-            if self._is_time_up():
+            if self._left_s() <= 0:
                 break
         self._average.put_in()
         val_loss, val_score = self.validate()
@@ -145,7 +155,15 @@ class Trainer:
             seconds=time.perf_counter() - started,
         )
         self.epochs.append(epoch)
+        if epoch.number == 1:
+            self._fit_time(epoch.seconds)
         return epoch
+
+    def _fit_time(self, epoch_s: float) -> None:
+        """Shorten the training to what its first epoch says can be done in time."""
+        possible = self._left_s() / (epoch_s * _SLOWER_LATER)
+        if possible < self._epochs - 1:
+            self._epochs = 1 + max(1, int(possible))
 
     def validate(self) -> tuple[float, float]:
         """Return loss and objective on the validation images."""
@@ -172,16 +190,31 @@ class Trainer:
     def _step(self, positions: NDArray[np.int64]) -> float:
         images, targets = self._batch(positions)
         self._optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(self._module(self._normalise(images)), _moved(targets, self._device))
+        pixels, known = self._normalise(images), _moved(targets, self._device)
+        if self._is_half is None:
+            self._is_half = HalfPrecision.pays(
+                self._module,
+                pixels,
+                lambda half: self._loss_of(pixels, known, half=half),
+                name=self._network.architecture.key,
+            )
+            self._optimizer.zero_grad(set_to_none=True)
+        loss = self._loss_of(pixels, known, half=self._is_half)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise DivergedError(_DIVERGED.format(what="training", epoch=len(self.epochs) + 1))
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch
         nn.utils.clip_grad_norm_(self._module.parameters(), _GRADIENT_NORM)
         self._optimizer.step()
         self._schedule.step()
         self._average.update()
         return value
+
+    def _loss_of(self, pixels: Tensor, known: Any, *, half: bool) -> Tensor:
+        with torch.autocast(self._device, torch.bfloat16, enabled=half):
+            outputs = self._module(pixels)
+        loss: Tensor = self._loss(tree_map(Tensor.float, outputs) if half else outputs, known)
+        return loss
 
     def _batch(self, positions: NDArray[np.int64]) -> tuple[Tensor, Any]:
         """Return varied images ``(B, 3, H, W)`` uint8 and the targets of the loss."""
@@ -228,6 +261,20 @@ def _decayed_apart(module: nn.Module, weight_decay: float) -> list[dict[str, obj
     ]
 
 
+def one_cycle(progress: float) -> float:
+    """Return the share of the learning rate at a part of the training, both in [0, 1].
+
+    It rises for a quarter of the time and falls for the rest, both along half a cosine.
+    """
+    if progress < _WARM_UP_SHARE:
+        return _between(_FIRST_RATE, 1.0, progress / _WARM_UP_SHARE)
+    return _between(1.0, _LAST_RATE, min(1.0, (progress - _WARM_UP_SHARE) / (1 - _WARM_UP_SHARE)))
+
+
+def _between(start: float, end: float, share: float) -> float:
+    return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * share))
+
+
 def _moved(targets: Any, device: str) -> Any:
     return tree_map(lambda t: t.to(device) if isinstance(t, Tensor) else t, targets)
 
@@ -237,10 +284,3 @@ def _crop_side(crop_side: int | None, size: tuple[int, int]) -> int | None:
     if crop_side is None or min(size) < crop_side or size == (crop_side, crop_side):
         return None
     return crop_side
-
-
-def _crops_an_image(crop_side: int | None, size: tuple[int, int]) -> int:
-    """Return how many crops cover an image once."""
-    if crop_side is None:
-        return 1
-    return max(1, round(size[0] * size[1] / crop_side**2))

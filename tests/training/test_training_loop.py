@@ -21,7 +21,7 @@ from automl.records.candidates import Freeze
 from automl.tasks.classification import ClassificationTask
 from automl.training.checkpoint import save_weights
 from automl.training.examples import ArrayImages, Examples
-from automl.training.loop import DivergedError, Trainer
+from automl.training.loop import DivergedError, Trainer, one_cycle
 
 SIDE = 32
 QUICK = replace(RECIPE, learning_rate=3e-3, epochs=4, batch_size=8)
@@ -210,3 +210,27 @@ def test_normalisation_and_biases_are_not_decayed(train: Examples, val: Examples
     assert norms
     assert all(any(m.weight is p for p in plain["params"]) for m in norms)
     assert all(p.ndim > 1 for p in decayed["params"])
+
+
+def test_learning_rate_rises_for_a_quarter_and_falls_to_nothing() -> None:
+    shares = [one_cycle(part / 100) for part in range(101)]
+    assert shares[0] == pytest.approx(0.04)
+    assert shares[25] == pytest.approx(1.0)
+    assert shares[:26] == sorted(shares[:26])
+    assert shares[25:] == sorted(shares[25:], reverse=True)
+    assert shares[100] < 1e-5
+    assert one_cycle(1.2) == shares[100]
+
+
+@pytest.mark.parametrize(("seconds", "epochs"), [(1e9, 4), (0.0, 2)])
+def test_a_training_is_made_as_short_as_time_is(
+    train: Examples, val: Examples, seconds: float, epochs: int
+) -> None:
+    learning = trainer(train, val)
+    learning._left_s = lambda: seconds
+    learning.run_epoch()
+    assert learning.total_epochs == epochs
+    while len(learning.epochs) < learning.total_epochs:
+        learning.run_epoch()
+    if seconds > 0:
+        assert learning._schedule.get_last_lr()[0] < 1e-4 * QUICK.learning_rate
