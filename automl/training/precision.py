@@ -45,7 +45,7 @@ class HalfPrecision:
             name: of the architecture.
         """
         if images.device.type == "cuda":
-            return bool(torch.cuda.is_bf16_supported())  # type: ignore[no-untyped-call]  # torch
+            return bool(torch.cuda.is_bf16_supported())
         key = (name, tuple(images.shape), images.device.type, torch.get_num_threads())
         if key not in cls._known:
             buffers = [buffer.clone() for buffer in module.buffers()]
