@@ -354,7 +354,8 @@ class Anomaly:
 
     def picture(self) -> NDArray[np.uint8] | None:
         """Return the heat map as ``(H, W)`` uint8: 128 is the threshold."""
-        return np.clip(self.heat_map * 128.0, 0.0, 255.0).astype(np.uint8)
+        pixels: NDArray[np.uint8] = np.clip(self.heat_map * 128.0, 0.0, 255.0).astype(np.uint8)
+        return pixels
 
     def summary(self) -> dict[str, float]:
         """Return the numbers in [0, 1] by which a copy of the file is recognised."""

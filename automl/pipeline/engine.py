@@ -72,7 +72,7 @@ def plan_only(spec: Spec, *, observer: Observer | None = None) -> Plan:
     data = prepare_data(spec, watching)
     device = open_device(spec)
     with WorkerPool(_worker_count(device), threads=1) as pool:
-        quality = find_quality(spec, data, pool=pool, observer=watching)
+        quality = find_quality(spec, data, pool=pool, observer=watching, only_rules=True)
         plan = make_plan(spec, data, device=device, pool=pool, observer=watching).plan
     return replace(plan, notes=(*plan.notes, *rule_notes(quality, spec)))
 

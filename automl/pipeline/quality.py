@@ -33,6 +33,8 @@ __all__ = ["QualityJob", "assess_data", "find_quality", "rule_notes", "with_clea
 _VERSION = 2
 """Raised when what is looked for changes, so that older findings are not used."""
 _TIME_SHARE = 0.06
+_PLAN_SECONDS = 3.0
+"""A plan alone tries plain rules for no longer than this."""
 _LONGEST_SECONDS = 45.0
 """A run gives this share of its time to looking at its data, and no more seconds than this."""
 
@@ -47,6 +49,8 @@ class QualityJob:
     weights: str
     seconds: float
     seed: int
+    only_rules: bool = False
+    """Leaks and plain rules alone: what a plan says."""
 
 
 def assess_data(job: QualityJob) -> DataQuality:
@@ -54,15 +58,21 @@ def assess_data(job: QualityJob) -> DataQuality:
     import torch
 
     from automl.data.frames import FrameStore
-    from automl.quality import assess
+    from automl.quality import assess, assess_rules
     from automl.tasks.base import open_task
 
     torch.set_num_threads(1)
     dataset = job.data.dataset
+    store = FrameStore(dataset)
+    task = open_task(job.task, classes=dataset.classes, options=job.options)
+    if job.only_rules:
+        return assess_rules(
+            job.data, store, task, seconds=job.seconds, seed=job.seed, options=job.options
+        )
     return assess(
         job.data,
-        FrameStore(dataset),
-        open_task(job.task, classes=dataset.classes, options=job.options),
+        store,
+        task,
         weights=job.weights,
         seconds=job.seconds,
         seed=job.seed,
@@ -71,7 +81,12 @@ def assess_data(job: QualityJob) -> DataQuality:
 
 
 def find_quality(
-    spec: Spec, data: PreparedData, *, pool: WorkerPool, observer: Observer
+    spec: Spec,
+    data: PreparedData,
+    *,
+    pool: WorkerPool,
+    observer: Observer,
+    only_rules: bool = False,
 ) -> DataQuality | None:
     """Look at the data in a worker process; ``None``, with a note, when that fails."""
     observer.stage("quality")
@@ -80,8 +95,11 @@ def find_quality(
         task=spec.task,
         options=spec.options,
         weights=spec.weights,
-        seconds=min(_LONGEST_SECONDS, _TIME_SHARE * spec.search.time_s),
+        seconds=_PLAN_SECONDS
+        if only_rules
+        else min(_LONGEST_SECONDS, _TIME_SHARE * spec.search.time_s),
         seed=spec.search.seed,
+        only_rules=only_rules,
     )
     file = cache_folder("quality") / f"{_key(job)}.json"
     try:
@@ -107,6 +125,7 @@ def _key(job: QualityJob) -> str:
         job.weights,
         round(job.seconds),
         job.seed,
+        job.only_rules,
         package_versions(),
     )
     return sha256_bytes(json.dumps(parts).encode())

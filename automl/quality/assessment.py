@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from automl.data.frames import FrameStore
     from automl.tasks import Task
 
-__all__ = ["assess", "check_labels"]
+__all__ = ["assess", "assess_rules", "check_labels"]
 
 _RULES_SHARE = 0.4
 _EMBEDDING_SHARE = 0.5
@@ -81,6 +81,24 @@ def assess(
         notes=(*notes, *sampled, *missing, *untried),
         seconds=time.monotonic() - started,
     )
+
+
+def assess_rules(
+    data: PreparedData,
+    store: FrameStore,
+    task: Task,
+    *,
+    seconds: float,
+    seed: int,
+    options: TaskOptions | None = None,
+) -> DataQuality:
+    """Return leaks and plain rules alone, which need no network: the quick part of :func:`assess`."""
+    started = time.monotonic()
+    rules, untried = score_rules(
+        store, task, options=options or TaskOptions(), seconds=seconds, seed=seed
+    )
+    leakage = find_leakage(data)
+    return DataQuality(None, leakage, None, rules, untried, time.monotonic() - started)
 
 
 def check_labels(
