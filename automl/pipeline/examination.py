@@ -39,6 +39,9 @@ __all__ = ["Examiner", "is_plannable"]
 PLANNING_RUNS = 72
 """The fewest with which a 95 % interval of the 95th percentile has an upper end."""
 PLANNING_SECONDS = 2.0
+PLANNING_LONGEST_SECONDS = 8.0
+"""A slow network is timed for so long at most: a plan only chooses what to train, and the proof times
+the winner in full."""
 _EXPORTED_AT_ONCE = 6
 """Architectures exported before their files are measured: their files lie on disk meanwhile."""
 _FILES_AT_ONCE = 12
@@ -244,6 +247,7 @@ class Examiner:
             stop_early=self._stop_early,
             memory=any(t.memory_bytes is not None for t in alike),
             image=self._image if target.scope is Scope.FILE else None,
+            max_seconds=PLANNING_LONGEST_SECONDS,
         )
 
     def _key(self, file: ExportedFile, alike: Sequence[Target]) -> str:
