@@ -40,7 +40,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "resume": Entry("automl.cli.resume:resume", "Finish an interrupted run."),
         "status": Entry("automl.cli.status:status", "Say how far a run is."),
         "report": Entry("automl.cli.report:report", "Write the report of a run again."),
-        "predict": Entry("automl.cli.predict:predict", "Classify images with a bundle."),
+        "predict": Entry("automl.cli.predict:predict", "Answer images with a bundle."),
         "verify": Entry("automl.cli.verify:verify", "Check a bundle's claims on this machine."),
         "validate": Entry("automl.cli.validate:validate", "Check a spec; name every mistake."),
         "schema": Entry("automl.cli.schema:schema", "Print the JSON Schema of a spec."),

@@ -27,7 +27,7 @@ _SHOWN_CLASSES = 8
 def init(data: Path, output: Path | None, task: str) -> None:
     """Look at DATA, say what it holds and why, and write a commented spec.
 
-    DATA is a folder of images or a CSV file. An existing file is never overwritten.
+    DATA is a folder of images, or a file that lists or annotates them. An existing file is never overwritten.
     """
     from automl import registry
     from automl.data.formats import ReadOptions, choose

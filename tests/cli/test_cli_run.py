@@ -53,9 +53,9 @@ def test_a_run_prints_results_on_stdout_and_progress_on_stderr(finished: Finishe
 
 def test_the_command_that_is_printed_classifies_an_image(finished: Finished) -> None:
     (line,) = [
-        line for line in finished.ended.stdout.splitlines() if line.startswith("Classify a new")
+        line for line in finished.ended.stdout.splitlines() if line.startswith("Try a new")
     ]
-    begin = "Classify a new image: automl predict runs/paper/bundle/local "
+    begin = "Try a new image: automl predict runs/paper/bundle/local "
     assert line.startswith(begin)
     image = line.removeprefix(begin).strip("'")
     answered = run_automl("predict", "runs/paper/bundle/local", image, cwd=finished.project)

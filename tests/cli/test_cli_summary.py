@@ -41,7 +41,7 @@ def test_names_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> 
     assert f"Target '{SHOWN}'" in out
     assert f"Report: runs/{SHOWN}/report.html" in out
     assert f"Bundle: runs/{SHOWN}/bundle/{SHOWN}" in out
-    command = out.splitlines()[-1].removeprefix("Classify a new image: ")
+    command = out.splitlines()[-1].removeprefix("Try a new image: ")
     assert command == (
         f"automl predict 'runs/{SHOWN}/bundle/{SHOWN}' {shlex.quote(f'/data/{SHOWN}.jpg')}"
     )
