@@ -101,8 +101,7 @@ def print_outcome(record: RunRecord) -> None:
             bundle = _shown(os.path.join(record.folder, "bundle", chosen.target.name))
             console.print(f"Bundle: {escape(bundle)}", soft_wrap=True, markup=False)
             console.print(
-                f"Try a new image: automl predict {_quoted(bundle)} "
-                f"{_quoted(_example(record))}",
+                f"Try a new image: automl predict {_quoted(bundle)} {_quoted(_example(record))}",
                 soft_wrap=True,
                 markup=False,
             )
