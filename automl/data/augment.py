@@ -11,6 +11,7 @@ from torch.nn.functional import affine_grid, grid_sample
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from automl.data.truth import IGNORED
 from automl.records import Augmentation
 
 __all__ = ["Augment", "Encoded", "RandomView", "build_augmentation", "crop"]
@@ -59,7 +60,21 @@ def build_augmentation(augmentation: Augmentation, *, size: tuple[int, int]) -> 
 def crop(
     image: torch.Tensor, encoded: Encoded, *, top: int, left: int, side: int
 ) -> tuple[torch.Tensor, Encoded]:
-    """Return the square of an image ``(3, H, W)`` that begins at a pixel, and what is known of it."""
+    """Return the square of an image ``(3, H, W)`` that begins at a pixel, and what is known of it.
+
+    Beyond the right and lower border the image is continued by its last pixels, of which nothing is
+    known.
+    """
+    height, width = image.shape[-2:]
+    beyond = [0, 0, max(0, left + side - width), max(0, top + side - height)]
+    if any(beyond):
+        image = v2.functional.pad(image, beyond, padding_mode="edge")
+        encoded = {
+            name: v2.functional.pad(value, beyond, fill=IGNORED)
+            if isinstance(value, tv_tensors.Mask)
+            else value
+            for name, value in encoded.items()
+        }
     moved = {
         name: v2.functional.crop(value, top, left, side, side)
         if isinstance(value, (tv_tensors.Mask, tv_tensors.BoundingBoxes))

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from automl.export.tiles import Tiling
     from automl.models.backbones import Network
+    from automl.models.tiles import Tiling
     from automl.tasks.base import Task
 
 __all__ = ["Deployed", "deploy"]
@@ -38,7 +38,7 @@ def deploy(
     side = network.architecture.image_size
     tiling = None
     if tiled:
-        from automl.export.tiles import Tiling
+        from automl.models.tiles import Tiling
 
         if frame_size is None:
             raise ValueError("Only frames of one known size can be cut into tiles.")

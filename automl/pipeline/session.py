@@ -22,7 +22,6 @@ from automl.pipeline.images import open_data
 from automl.pipeline.judging import present_classes, task_of
 from automl.records import (
     Artifact,
-    Dataset,
     Epoch,
     Split,
     TrialResult,
@@ -32,7 +31,6 @@ from automl.search.executor import StepReport
 from automl.search.study import Assignment
 
 if TYPE_CHECKING:
-    from automl.data.frames import FrameStore
     from automl.models.backbones import Network
     from automl.training.examples import Examples
     from automl.training.learner import Learner
@@ -123,7 +121,7 @@ class Session:
         torch.set_num_threads(context.threads)
         seed = context.spec.search.seed * 10_000 + assignment.number
         torch.manual_seed(seed)
-        dataset, store = open_data(context.folder)
+        dataset, _ = open_data(context.folder)
         task = task_of(context.spec, dataset)
         architecture, recipe = assignment.architecture, assignment.recipe
         network = task.build(architecture, weights=context.weights.get(architecture.backbone))
@@ -131,15 +129,12 @@ class Session:
         if context.spec.weights == "require" and network.weights is None:
             raise SpecError(_NO_WEIGHTS.format(backbone=architecture.backbone))
         freeze_parts(network, recipe.freeze)
-        size = (architecture.image_size, architecture.image_size)
-        if context.spec.options.input == "tiles" and dataset.frame_size is not None:
-            size = dataset.frame_size
         learner: Learner = registry.load("learner", task.learner)(
             network,
             task,
             recipe,
-            train=_examples(dataset, store, Split.TRAIN, size),
-            val=_examples(dataset, store, Split.VAL, size),
+            train=self._examples(Split.TRAIN),
+            val=self._examples(Split.VAL),
             objective=context.spec.objective,
             frozen=frozen_modules(network.module),
             device="cuda" if context.gpus > 0 and torch.cuda.is_available() else "cpu",
@@ -151,8 +146,15 @@ class Session:
     def _finish(self) -> StepReport:
         started = time.monotonic()
         assert self._network is not None
+        with self._timed("tune"):
+            tuned = self._tune(self._network)
         made = ArtifactMaker(
-            self._context, self._assignment, self._network, timed=self._timed, ends=self._ends
+            self._context,
+            self._assignment,
+            self._network,
+            tuned=tuned,
+            timed=self._timed,
+            ends=self._ends,
         ).make()
         artifacts = made.artifacts
         scores = [
@@ -167,6 +169,35 @@ class Session:
         if objective is None:
             return self._last_report(0.0, "no file of it may be delivered")
         return self._last_report(objective, f"artifact scores {objective:.4f}")
+
+    def _tune(self, network: Network) -> dict[str, str]:
+        """Let the task set in the network what the validation images decide."""
+        from automl.training.validation import outputs_of
+
+        task = task_of(self._context.spec, open_data(self._context.folder)[0])
+        if not task.tunes:
+            return {}
+        device = next(network.module.parameters()).device.type
+        val = self._examples(Split.VAL)
+        return task.tune(network, outputs_of(network, task, val, device=device))
+
+    def _examples(self, split: Split) -> Examples:
+        """Return the images of a split as the network takes them."""
+        from automl.training.examples import Examples
+
+        dataset, store = open_data(self._context.folder)
+        side = self._assignment.architecture.image_size
+        size, tile = (side, side), None
+        if self._context.spec.options.input == "tiles" and dataset.frame_size is not None:
+            size, tile = dataset.frame_size, side
+        indices = dataset.indices(split)
+        return Examples(
+            store.images(indices, size),
+            store.truths(indices, size),
+            size,
+            present_classes(dataset, split),
+            tile,
+        )
 
     def _last_report(self, objective: float, text: str) -> StepReport:
         return StepReport(objective, self._epochs_done, 100, True, text)
@@ -213,18 +244,6 @@ class Session:
             yield
         finally:
             self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - started
-
-
-def _examples(dataset: Dataset, store: FrameStore, split: Split, size: tuple[int, int]) -> Examples:
-    from automl.training.examples import Examples
-
-    indices = dataset.indices(split)
-    return Examples(
-        store.images(indices, size),
-        store.truths(indices, size),
-        size,
-        present_classes(dataset, split),
-    )
 
 
 _finish_times: dict[str, float] = {}

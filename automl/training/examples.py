@@ -58,6 +58,8 @@ class Examples:
     """(height, width) of every image."""
     present: frozenset[int] = frozenset()
     """Classes that occur in them."""
+    tile: int | None = None
+    """Side of the squares that a delivered file cuts such images into; ``None``: it takes them whole."""
 
     def __len__(self) -> int:
         return len(self.pixels)

@@ -103,7 +103,9 @@ class Trainer:
         torch.manual_seed(seed)
         self._order = np.random.default_rng(seed)
         self._normalise = Normalise(network, device)
-        self._crop = _crop_side(recipe.crop, train.size)
+        self._crop = _crop_side(
+            recipe.crop or train.tile, train.size, is_tiled=train.tile is not None
+        )
         size = train.size if self._crop is None else (self._crop, self._crop)
         self._augment = build_augmentation(recipe.augmentation, size=size)
         self._views = len(train)
@@ -237,7 +239,7 @@ class Trainer:
         focus = self._task.focus(truth, float(self._order.random()))
         places = []
         for axis, length in enumerate(self._train.size):
-            room = length - side
+            room = max(0, length - side)
             if focus is None:
                 places.append(int(self._order.integers(0, room + 1)))
             else:
@@ -279,8 +281,13 @@ def _moved(targets: Any, device: str) -> Any:
     return tree_map(lambda t: t.to(device) if isinstance(t, Tensor) else t, targets)
 
 
-def _crop_side(crop_side: int | None, size: tuple[int, int]) -> int | None:
-    """Return the side of the crops, or ``None`` when images are trained on whole."""
-    if crop_side is None or min(size) < crop_side or size == (crop_side, crop_side):
+def _crop_side(crop_side: int | None, size: tuple[int, int], *, is_tiled: bool) -> int | None:
+    """Return the side of the crops, or ``None`` when images are trained on whole.
+
+    Those that are cut into tiles in use never are: a network need not take images of every size.
+    """
+    if crop_side is None or size == (crop_side, crop_side):
+        return None
+    if min(size) < crop_side and not is_tiled:
         return None
     return crop_side

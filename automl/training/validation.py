@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from automl.data.truth import Truth
+from automl.models.tiles import Tiling
 from automl.predictor import ANSWERS, Answer
 from automl.tasks.base import Judged
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from automl.tasks.base import Task
     from automl.training.examples import Examples
 
-__all__ = ["Normalise", "judge"]
+__all__ = ["Normalise", "judge", "outputs_of"]
 
 _PIXELS_AT_ONCE = 64 * 128 * 128
 """Pixels that are looked at together: more are no quicker on a processor."""
@@ -66,16 +67,39 @@ def judge(
     postprocess = task.postprocess(network).to(device).eval()
     scorer = task.scorer()
     batch_size = max(1, _PIXELS_AT_ONCE // (examples.size[0] * examples.size[1]))
+    tiling = None if examples.tile is None else Tiling(examples.tile, *examples.size)
     queue = _judged(task, examples, batch_size, seed)
     with torch.inference_mode():
         while batch := list(islice(queue, batch_size)):
             frames = torch.from_numpy(np.stack([one.frame for one in batch]))
-            outputs = module(normalise(frames.permute(0, 3, 1, 2)))
+            pixels = normalise(frames.permute(0, 3, 1, 2))
+            outputs = module(pixels) if tiling is None else _tiled(module, pixels, tiling)
             if each is not None:
                 each(outputs, [one.truth for one in batch])
             for position, one in enumerate(batch):
                 scorer.add(_answer(task, postprocess, outputs, position, examples.size), one.truth)
     return scorer.scores()
+
+
+def _tiled(module: nn.Module, pixels: Tensor, tiling: Tiling) -> Tensor:
+    """Return what a network says of the tiles of each image, joined as the delivered file joins it."""
+    return torch.cat([tiling.join(module(tiling.cut(one[None]))) for one in pixels])
+
+
+def outputs_of(
+    network: Network, task: Task, examples: Examples, *, device: str
+) -> Iterator[tuple[Any, list[Truth]]]:
+    """Yield a network's outputs for batches of examples, with their truths."""
+    module = network.module.eval()
+    normalise = Normalise(network, device)
+    batch_size = max(1, _PIXELS_AT_ONCE // (examples.size[0] * examples.size[1]))
+    tiling = None if examples.tile is None else Tiling(examples.tile, *examples.size)
+    with torch.inference_mode():
+        for start in range(0, len(examples), batch_size):
+            positions = range(start, min(start + batch_size, len(examples)))
+            pixels = normalise(torch.from_numpy(examples.images(positions)).permute(0, 3, 1, 2))
+            outputs = module(pixels) if tiling is None else _tiled(module, pixels, tiling)
+            yield outputs, [examples.truth(i) for i in positions]
 
 
 def _judged(task: Task, examples: Examples, batch_size: int, seed: int) -> Iterator[Judged]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from automl.export.tiles import Tiling
+from automl.models.tiles import Tiling
 
 SIZES = [
     # side, height, width, tops, lefts
