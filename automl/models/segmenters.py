@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from automl.models.weights import WeightSource
 
-__all__ = ["DECODERS", "Decoder", "build_segmenter"]
+__all__ = ["DECODERS", "Decoder", "build_segmenter", "last_bias"]
 
 _USUAL_DEPTH = 5
 _QUARTER = 4
@@ -191,6 +191,12 @@ def _assemble(architecture: Architecture, decoder: Decoder, *, classes: int) -> 
         ) from error
     module.segmentation_head[1] = nn.Identity()  # what enlarges the logits
     return module
+
+
+def last_bias(module: Any) -> Tensor:
+    """Return the bias ``(classes,)`` of the layer that gives the logits."""
+    bias: Tensor = module.segmentation_head[0].bias
+    return bias
 
 
 def _encoder_remedy(decoder: Decoder) -> str:

@@ -46,6 +46,7 @@ class ArtifactMaker:
     """Makes the files of one trial.
 
     Args:
+        tuned: what the validation images decided in the network, for the report.
         timed: a context that adds the time spent in it to a stage.
         ends: monotonic time after which no further scheme is begun.
     """
@@ -56,6 +57,7 @@ class ArtifactMaker:
         assignment: Assignment,
         network: Network,
         *,
+        tuned: dict[str, str],
         timed: Callable[[str], AbstractContextManager[None]],
         ends: float,
     ) -> None:
@@ -65,6 +67,7 @@ class ArtifactMaker:
         self._run = RunFolder(Path(context.folder))
         self._folder = self._run.trial(assignment.id)
         self._network = network
+        self._tuned = tuned
         self._timed = timed
         self._ends = ends
         self._dataset, self._store = open_data(context.folder)
@@ -222,5 +225,5 @@ class ArtifactMaker:
             parity=parity,
             drop=0.0 if float_score is None else float_score - scores.values[objective],
             rejected=rejected,
-            details=(details or {}) | settled,
+            details=(details or {}) | self._tuned | settled,
         )

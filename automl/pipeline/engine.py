@@ -206,7 +206,11 @@ class _Run:
         return record
 
     def _data(self) -> PreparedData:
-        """Prepare the data; a resumed run must find the same as when it began."""
+        """Prepare the data; a resumed run must find the same as when it began.
+
+        Where its pixels and annotations lie in the cache may have changed since: what is there now
+        counts.
+        """
         known = self._folder.read_data()
         data = prepare_data(self._spec, self._observer)
         if known is not None and known.dataset.fingerprint != data.dataset.fingerprint:
@@ -214,10 +218,10 @@ class _Run:
                 f"The images in '{data.dataset.root}' changed since this run began: "
                 f"{_changed(known, data)}. Restore them, or start a new run."
             )
-        if known is None:
-            self._folder.write_data(data)
-            return data
-        return known
+        if known is not None and known.dataset == data.dataset:
+            return known
+        self._folder.write_data(data)
+        return data
 
     def _quality(self, data: PreparedData, pool: WorkerPool) -> DataQuality | None:
         known = self._folder.read_quality()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from automl.export.metadata import package_versions
 from automl.pipeline.observer import Observer
@@ -116,12 +116,15 @@ def find_quality(
 
 
 def _key(job: QualityJob) -> str:
-    """Return a hash of all that decides what is found."""
+    """Return a hash of all that decides what is found; the fingerprint knows no names and groups."""
+    places = "\n".join(f"{one.path}\0{one.group}" for one in job.data.dataset.samples)
     parts = (
         _VERSION,
         job.data.dataset.root,
         job.data.dataset.fingerprint,
+        sha256_bytes(places.encode(errors="surrogatepass")),
         job.task,
+        asdict(job.options),
         job.weights,
         round(job.seconds),
         job.seed,

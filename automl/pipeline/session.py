@@ -146,8 +146,7 @@ class Session:
     def _finish(self) -> StepReport:
         started = time.monotonic()
         assert self._network is not None
-        with self._timed("tune"):
-            tuned = self._tune(self._network)
+        tuned = self._tune(self._network)
         made = ArtifactMaker(
             self._context,
             self._assignment,
@@ -179,7 +178,8 @@ class Session:
             return {}
         device = next(network.module.parameters()).device.type
         val = self._examples(Split.VAL)
-        return task.tune(network, outputs_of(network, task, val, device=device))
+        with self._timed("validate"):
+            return task.tune(network, outputs_of(network, task, val, device=device))
 
     def _examples(self, split: Split) -> Examples:
         """Return the images of a split as the network takes them."""

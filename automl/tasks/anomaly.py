@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -42,6 +42,7 @@ class AnomalyTask:
     truth: TruthKind = "defect"
     learner = "fit"
     outputs: tuple[str, ...] = ("score", "is_defect", "heat_map")
+    tunes = False
     settles = True
     parity_limit = 0.01
     """Of the score, which is 1 at the threshold."""
@@ -95,6 +96,12 @@ class AnomalyTask:
             one,
             *(Judged(frame, DefectTruth(DEFECT, mask, is_synthetic=True)) for frame, mask in made),
         )
+
+    def tune(
+        self, network: Network, outputs: Iterable[tuple[Any, Sequence[Truth]]]
+    ) -> dict[str, str]:
+        """Change nothing."""
+        return {}
 
     def settle(
         self, file: Path, answers: Sequence[Answer], truths: Sequence[Truth]

@@ -7,7 +7,7 @@ spec asks of this task alone. Its answers are those of :mod:`automl.predictor`, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -72,6 +72,8 @@ class Task(Protocol):
     """What makes a trained network of a built one, by its name in the registry."""
     outputs: tuple[str, ...]
     """Names of the exported file's outputs, in the order in which ``postprocess`` gives them."""
+    tunes: bool
+    """Whether ``tune`` changes networks: only then are their outputs gathered for it."""
     settles: bool
     """Whether ``settle`` changes files: only then are answers gathered for it."""
     parity_limit: float
@@ -130,6 +132,16 @@ class Task(Protocol):
 
         ``present``: classes that occur in the split. Where no defect does, copies with synthetic
         ones are added, so that candidates can be told apart.
+        """
+        ...
+
+    def tune(
+        self, network: Network, outputs: Iterable[tuple[Any, Sequence[Truth]]]
+    ) -> dict[str, str]:
+        """Set in a trained network, in place, what the validation images decide.
+
+        ``outputs`` are those of the network for batches of them, with their truths. Returns what was
+        decided, for the report.
         """
         ...
 

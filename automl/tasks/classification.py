@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ class ClassificationTask:
     truth: TruthKind = "label"
     learner = "gradient"
     outputs: tuple[str, ...] = ("probabilities",)
+    tunes = False
     settles = False
     parity_limit = 0.01
     """Of a class probability: well above rounding (1e-4 was seen)."""
@@ -81,6 +82,12 @@ class ClassificationTask:
     def judged(self, one: Judged, *, present: frozenset[int], seed: int) -> tuple[Judged, ...]:
         """Return the image itself."""
         return (one,)
+
+    def tune(
+        self, network: Network, outputs: Iterable[tuple[Any, Sequence[Truth]]]
+    ) -> dict[str, str]:
+        """Change nothing."""
+        return {}
 
     def settle(
         self, file: Path, answers: Sequence[Answer], truths: Sequence[Truth]

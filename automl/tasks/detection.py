@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -53,6 +53,7 @@ class DetectionTask:
     truth: TruthKind = "boxes"
     learner = "gradient"
     outputs: tuple[str, ...] = ("boxes", "labels", "scores")
+    tunes = False
     settles = True
     parity_limit = 0.02
     """Of the score of an object: well above rounding (1e-4 was seen)."""
@@ -112,6 +113,12 @@ class DetectionTask:
     def judged(self, one: Judged, *, present: frozenset[int], seed: int) -> tuple[Judged, ...]:
         """Return the image itself."""
         return (one,)
+
+    def tune(
+        self, network: Network, outputs: Iterable[tuple[Any, Sequence[Truth]]]
+    ) -> dict[str, str]:
+        """Change nothing."""
+        return {}
 
     def settle(
         self, file: Path, answers: Sequence[Answer], truths: Sequence[Truth]

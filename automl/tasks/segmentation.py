@@ -7,9 +7,9 @@ matters a thousandth, and what a good mask is: one whose areas overlap the true 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,11 +17,12 @@ from torch import Tensor, nn
 
 from automl.data.colors import background_of
 from automl.data.truth import IGNORED, MaskTruth, Truth
-from automl.models.segmenters import build_segmenter
+from automl.models.segmenters import build_segmenter, last_bias
 from automl.models.weights import weight_source
 from automl.predictor import Answer, Segmentation
 from automl.records import Architecture, TaskOptions, TruthKind
 from automl.tasks.base import Comparison, Encoded, Judged
+from automl.tasks.mask_offsets import choose_offsets
 from automl.tasks.mask_scores import MaskScorer, class_overlaps, count_pixels
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class SegmentationTask:
     truth: TruthKind = "mask"
     learner = "gradient"
     outputs: tuple[str, ...] = ("mask",)
+    tunes = True
     settles = False
     parity_limit = 0.005
     """Of the pixels: where two classes are equally likely, rounding decides (1e-4 was seen)."""
@@ -119,6 +121,27 @@ class SegmentationTask:
     def judged(self, one: Judged, *, present: frozenset[int], seed: int) -> tuple[Judged, ...]:
         """Return the image itself."""
         return (one,)
+
+    def tune(
+        self, network: Network, outputs: Iterable[tuple[Any, Sequence[Truth]]]
+    ) -> dict[str, str]:
+        """Favour each class as much as makes the areas overlap best (:mod:`.mask_offsets`)."""
+        logits, pixels = [], []
+        for batch, truths in outputs:
+            for position, truth in enumerate(truths):
+                true = _pixels(truth)
+                one = _enlarged(batch[position : position + 1].float(), *true.shape)
+                logits.append(one[0].cpu().numpy())
+                pixels.append(true)
+        offsets = choose_offsets(logits, pixels)
+        bias = last_bias(network.module)
+        with torch.no_grad():
+            bias += torch.from_numpy(offsets).to(bias)
+        return {
+            f"favour of {name}": f"{offset:+g}"
+            for name, offset in zip(self.classes, offsets.tolist(), strict=True)
+            if offset
+        }
 
     def settle(
         self, file: Path, answers: Sequence[Answer], truths: Sequence[Truth]
