@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from automl.errors import RunError
 from automl.pipeline.folder import RunFolder
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from automl.data.frames import FrameStore
     from automl.records import Dataset
 
-__all__ = ["open_data", "some_frames", "spread"]
+__all__ = ["Frames", "open_data", "some_frames", "spread"]
 
 
 @functools.lru_cache(maxsize=1)
@@ -35,10 +36,32 @@ def open_data(folder: str) -> tuple[Dataset, FrameStore]:
     return data.dataset, FrameStore(data.dataset)
 
 
-def some_frames(folder: str, split: Split, count: int) -> list[NDArray[np.uint8]]:
+class Frames(Sequence["NDArray[np.uint8]"]):
+    """Frames ``(H, W, 3)`` of some samples, each read when it is asked for: a hundred large ones would
+    fill the memory."""
+
+    def __init__(self, store: FrameStore, indices: Sequence[int]) -> None:
+        self._store = store
+        self._indices = tuple(indices)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, place: int) -> NDArray[np.uint8]: ...
+    @overload
+    def __getitem__(self, place: slice) -> Frames: ...
+    def __getitem__(self, place: int | slice) -> NDArray[np.uint8] | Frames:
+        """Return one frame, or some of them unread."""
+        if isinstance(place, slice):
+            return Frames(self._store, self._indices[place])
+        return self._store.frame(self._indices[place])
+
+
+def some_frames(folder: str, split: Split, count: int) -> Frames:
     """Return at most ``count`` frames ``(H, W, 3)`` of a split, evenly spread."""
     dataset, store = open_data(folder)
-    return [store.frame(i) for i in spread(dataset.indices(split), count)]
+    return Frames(store, spread(dataset.indices(split), count))
 
 
 def spread(indices: tuple[int, ...], count: int | None) -> tuple[int, ...]:

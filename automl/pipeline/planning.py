@@ -43,8 +43,6 @@ _STORED_SIDE_FACTOR = 2
 """Cached frames keep twice the side of the largest network input: room for crops, small enough to map."""
 _FEWEST_CLASSES: Mapping[TruthKind, int] = {"label": 2, "boxes": 1, "mask": 1, "defect": 0}
 """Classes that a split must show, so that something can be said of a model."""
-_GOOD = 0
-"""Class of images without a defect."""
 _HINT_ARCHITECTURES = 3
 """Looked at once more when nothing fits, to say which change of the spec would help."""
 
@@ -98,7 +96,6 @@ def prepare_data(spec: Spec, observer: Observer) -> PreparedData:
     )
     for split in (Split.VAL, Split.TEST):
         _check_classes(data.dataset, split)
-    _check_good(data.dataset)
     if spec.options.input == "tiles" and data.dataset.frame_size is None:
         raise DataError(
             "'input: tiles' needs images of one size; these have several. Resize them to the size "
@@ -122,17 +119,6 @@ def _check_classes(dataset: Dataset, split: Split) -> None:
     raise DataError(
         f"The {split} split holds images of '{only}' only, so nothing can be said of the others. "
         f"Add images of {absent} to it, or let the split be drawn."
-    )
-
-
-def _check_good(dataset: Dataset) -> None:
-    """Refuse data without a good image to set a threshold by, before every trial fails for it."""
-    if dataset.truth_kind != "defect" or _GOOD in present_classes(dataset, Split.VAL):
-        return
-    name = dataset.classes[_GOOD]
-    raise DataError(
-        f"The val split holds no image of '{name}', by which the threshold is set and models are "
-        f"compared. Add images of '{name}' to it, or let the split be drawn."
     )
 
 

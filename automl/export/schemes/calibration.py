@@ -154,10 +154,9 @@ def _frames_at_once(size: tuple[int, int]) -> int:
     return max(1, min(_CHUNK, _CHUNK_PIXELS // (size[0] * size[1])))
 
 
-def _spread(frames: Sequence[NDArray[np.uint8]], most: int) -> list[NDArray[np.uint8]]:
-    """Return at most so many frames, evenly spread over the sequence."""
-    count = min(most, len(frames))
-    return [frames[i * len(frames) // count] for i in range(count)]
+def _spread(frames: Sequence[NDArray[np.uint8]], most: int) -> Sequence[NDArray[np.uint8]]:
+    """Return at most so many frames, evenly spread over the sequence; unread where that reads late."""
+    return frames[:: max(1, -(-len(frames) // most))]
 
 
 @contextlib.contextmanager

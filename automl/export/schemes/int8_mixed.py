@@ -139,7 +139,7 @@ class _Search:
         return rank_layers(
             self._static.prepared,
             self._layers,
-            frames=calibration[::step][:_PROBE_FRAMES],
+            frames=list(calibration[::step][:_PROBE_FRAMES]),
             ranges=self._static.ranges,
             number_format=self._static.number_format,
             folder=self._folder,
