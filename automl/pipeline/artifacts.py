@@ -7,6 +7,7 @@ that fails or has no use for this network costs that file only.
 from __future__ import annotations
 
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -15,12 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from automl import registry
+from automl.errors import DataError
 from automl.pipeline.context import TrialContext
 from automl.pipeline.folder import RunFolder
 from automl.pipeline.images import open_data, some_frames, spread
 from automl.pipeline.judging import judged_images, task_of
 from automl.records import Artifact, Parity, Scores, Split
 from automl.search.study import Assignment
+from automl.spec.metrics import METRICS
 from automl.storage import sha256_file
 
 if TYPE_CHECKING:
@@ -32,6 +35,10 @@ __all__ = ["ArtifactMaker", "Made"]
 _PARITY_IMAGES = 32
 _SCORED_IMAGES = 2_000
 """Validation images that choose a calibration method; the artifact itself is scored on all."""
+_NOT_JUDGED = (
+    "The objective '{objective}' cannot be computed on the validation images: they lack what it needs, "
+    "such as masks or images of a kind. Add them to the validation split, or choose another objective."
+)
 
 
 @dataclass(frozen=True)
@@ -164,7 +171,13 @@ class ArtifactMaker:
         )
 
     def _objective(self, path: Path) -> float:
-        return self._score(path, _SCORED_IMAGES).values[self._spec.objective]
+        """Return a file's objective; where a threshold decides it, with one of the file's own."""
+        if self._spec.objective not in METRICS[self._task.name].settled:
+            return self._score(path, _SCORED_IMAGES).values[self._spec.objective]
+        with tempfile.TemporaryDirectory(prefix="automl-settled-") as folder:
+            copy = Path(shutil.copyfile(path, Path(folder) / path.name))
+            self._settle(copy)
+            return self._score(copy, _SCORED_IMAGES).values[self._spec.objective]
 
     def _reference_objective(self, plain: Path, reference: Artifact) -> float:
         """Return float32's objective on the same images that the schemes are scored on."""
@@ -177,7 +190,10 @@ class ArtifactMaker:
 
         indices = spread(self._dataset.indices(Split.VAL), at_most)
         judged = judged_images(self._task, self._store, Split.VAL, indices=indices)
-        return score_artifact(path, self._task, judged, threads=self._context.threads)
+        scores = score_artifact(path, self._task, judged, threads=self._context.threads)
+        if self._spec.objective not in scores.values:
+            raise DataError(_NOT_JUDGED.format(objective=self._spec.objective))
+        return scores
 
     def _settle(self, path: Path) -> dict[str, str]:
         """Let the task set on the file what can only be set now; returns what it decided."""

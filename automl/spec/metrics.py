@@ -22,6 +22,8 @@ class TaskMetrics:
     truth: TruthKind = "label"
     lower: frozenset[str] = frozenset()
     """Metrics of which less is better; they may be required (``<=``), never be the objective."""
+    settled: frozenset[str] = frozenset()
+    """Metrics that depend on what is set on the finished file, such as a threshold."""
 
 
 METRICS: Mapping[str, TaskMetrics] = MappingProxyType(
@@ -111,6 +113,7 @@ METRICS: Mapping[str, TaskMetrics] = MappingProxyType(
             ),
             per_class=MappingProxyType({}),
             lower=frozenset({"false-alarm-rate"}),
+            settled=frozenset({"balanced-accuracy", "detection-rate", "false-alarm-rate"}),
         ),
     }
 )

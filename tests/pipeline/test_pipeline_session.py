@@ -275,3 +275,14 @@ def test_the_end_of_the_search_leaves_no_trial_open(folder: RunFolder, listener:
         1,
         "search.time was up while it was being trained",
     )
+
+
+def test_an_objective_that_the_images_cannot_tell_is_named(prepared: Prepared) -> None:
+    spec = replace(prepared.context.spec, objective="aupro")
+    session = prepared.session(assignment(40, replace(QUICK, epochs=1)), spec=spec)
+    finish(session)
+    assert result_of(prepared.folder, 40).error == (
+        "DataError: The objective 'aupro' cannot be computed on the validation images: they lack what "
+        "it needs, such as masks or images of a kind. Add them to the validation split, or choose "
+        "another objective."
+    )
