@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from automl.data.source import read_source
 from automl.export.card import BundleCard, Reference
 from automl.predictor import Answer, Model
 from automl.records import Claim
@@ -90,7 +91,7 @@ def _input(
     if reference.sha256 is None:
         return _pattern(model, image_size)
     try:
-        content = (root / reference.name).read_bytes()
+        content = read_source(root, reference.name)
     except OSError:
         return None
     return content if sha256_bytes(content) == reference.sha256 else None

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from automl import registry
+from automl.data.source import as_file, source_status
 from automl.errors import DataError
 from automl.export.bundle import MODEL, load_bundle
 from automl.export.card import BundleCard, split_sha256
@@ -58,12 +59,13 @@ def verify_bundle(
     bundle = load_bundle(path)
     card, artifact = bundle.card, bundle.path / MODEL
     root = data if data is not None else Path(card.data.path)
+    images = _folder_of_images(card, root)
     say("measuring in a fresh process")
     measuring = device or cast(Device, registry.load("device", card.target.device)())
     return (
         _whole(card),
-        *_measured(card, artifact, root, measuring),
-        check_references(artifact, card, root if root.is_dir() else root.parent),
+        *_measured(card, artifact, images, measuring),
+        check_references(artifact, card, images),
         *_tested(card, artifact, root, say),
     )
 
@@ -105,8 +107,7 @@ def _measured(card: BundleCard, artifact: Path, root: Path, device: Device) -> t
 def _request(card: BundleCard, artifact: Path, root: Path) -> MeasureRequest:
     target = card.target
     side = card.image_size
-    images = [root / r.name for r in card.references if r.sha256 is not None]
-    there = next((str(image) for image in images if image.is_file()), None)
+    there = next((str(as_file(root, name)) for name in _names(card) if _is_there(root, name)), None)
     return MeasureRequest(
         path=str(artifact),
         sha256=card.model_sha256,
@@ -121,6 +122,26 @@ def _request(card: BundleCard, artifact: Path, root: Path) -> MeasureRequest:
         image=there,
         max_seconds=VERIFY_SECONDS * 1.25,
     )
+
+
+def _folder_of_images(card: BundleCard, root: Path) -> Path:
+    """Return what the paths of images are relative to: the data's folder, or one above its file."""
+    if root.is_dir():
+        return root
+    above = (root.parent, root.parent.parent)
+    return next((f for f in above if any(_is_there(f, name) for name in _names(card))), root.parent)
+
+
+def _names(card: BundleCard) -> list[str]:
+    return [reference.name for reference in card.references if reference.sha256 is not None]
+
+
+def _is_there(folder: Path, name: str) -> bool:
+    try:
+        source_status(folder, name)
+    except OSError:
+        return False
+    return True
 
 
 def _unmeasured(card: BundleCard, error: str) -> Claim:

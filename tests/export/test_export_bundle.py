@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 from bundle_maker import Made, shared_bundle
 
@@ -20,6 +22,7 @@ from automl.export.bundle import load_bundle, read_card, write_bundle
 from automl.export.card import Reference, make_card
 from automl.export.readme import render_readme
 from automl.export.references import check_references, pattern_frame
+from automl.pipeline.verify import _folder_of_images
 from automl.records import Claim, Scores, TargetSelection, dump_record, load_record
 from automl.storage import sha256_file, write_record
 
@@ -137,7 +140,7 @@ def _truncate_card(folder: Path) -> str:
 def _use_later_format(folder: Path) -> str:
     write_record(folder / "model.json", replace(read_card(folder), format_version=9))
     return (
-        f"'{folder}' is a bundle of format 9; this automl reads format 1. Use the automl that made "
+        f"'{folder}' is a bundle of format 9; this automl reads format 2. Use the automl that made "
         "it (0.1.0)."
     )
 
@@ -166,7 +169,7 @@ def test_references_hold_for_the_delivered_file(made: Made) -> None:
     assert claim.holds
     assert load_record(Claim, dump_record(claim)) == claim
     assert claim.how == "3 reference inputs"
-    assert claim.asked == "probabilities within 0.001, same class"
+    assert claim.asked == "numbers within 0.001, same answer"
 
 
 def test_references_are_not_checked_on_images_that_are_gone_or_others(
@@ -181,15 +184,30 @@ def test_references_are_not_checked_on_images_that_are_gone_or_others(
 
 
 def test_references_notice_another_answer(made: Made) -> None:
-    wrong = Reference("pattern", None, ((0, 0.9), (1, 0.1)))
-    turned = Reference("pattern", None, ((1, 0.9), (0, 0.1)))
+    wrong = Reference("pattern", None, (("fail", 0.9), ("pass", 0.1)))
+    turned = Reference("pattern", None, (("pass", 0.9), ("fail", 0.1)))
     artifact = made.bundle.path / "model.onnx"
     claims = [
         check_references(artifact, replace(made.bundle.card, references=(r,)), made.data)
         for r in (wrong, turned)
     ]
     assert not any(claim.holds for claim in claims)
-    assert sum(claim.got.endswith(", another class") for claim in claims) == 1
+    assert sum(claim.got.endswith(", another answer") for claim in claims) == 1
+
+
+def test_references_are_found_inside_parquet_and_beside_a_file_of_annotations(
+    made: Made, tmp_path: Path
+) -> None:
+    content = (made.data / made.bundle.card.references[1].name).read_bytes()
+    rows = pyarrow.table({"image": [{"bytes": content, "path": None}]})
+    (tmp_path / "annotations").mkdir()
+    pyarrow.parquet.write_table(rows, tmp_path / "train.parquet")
+    inside = replace(made.bundle.card.references[1], name="train.parquet#0000000")
+    card = replace(made.bundle.card, references=(inside,))
+    for named in (tmp_path, tmp_path / "train.parquet", tmp_path / "annotations" / "all.json"):
+        assert _folder_of_images(card, named) == tmp_path
+    claim = check_references(made.bundle.path / "model.onnx", card, tmp_path)
+    assert (claim.holds, claim.how) == (True, "1 reference input")
 
 
 def test_pattern_is_the_same_everywhere() -> None:
@@ -208,7 +226,7 @@ def test_card_of_many_classes_stays_small(made: Made) -> None:
         10,
     )
     chosen = _selection(made, many)
-    dataset = _dataset(made)
+    dataset = replace(_dataset(made), classes=tuple(map(str, range(count))))
     card = make_card(
         chosen, artifact=made.bundle.path / "model.onnx", spec=made.spec, dataset=dataset
     )
@@ -253,7 +271,7 @@ def test_a_target_without_winner_has_no_card(made: Made) -> None:
 def test_readme_makes_hostile_names_harmless(made: Made) -> None:
     hostile = ("<script>alert(1)</script>", "a|b\n# title", "[x](http://e)")
     text = render_readme(replace(made.bundle.card, labels=hostile))
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;, a\\|b \\# title, \\[x\\](http://e)." in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;, a\\|b \\# title, \\[x\\](http://e))." in text
     assert text.startswith("# paper &lt;check&gt;\n")
     assert "<script" not in text
 
