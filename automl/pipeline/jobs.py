@@ -33,6 +33,9 @@ _SHOWN = 48
 _BEST_SHOWN = 12
 """Answers that the report may show: the worst, and so many of the best."""
 _JPEG_QUALITY = 85
+_LONGEST_SIDE = 2_000
+"""Pixels of a drawn answer. Drawings are narrow, but those of a line camera's frames may be taller than
+a JPEG file can be (65,535)."""
 _NOISE_FRAMES = 4
 """Enough to give untrained int8 graphs some ranges; their values do not change the latency."""
 
@@ -209,7 +212,9 @@ def _prediction(
     if drawn is not None:
         folder.mkdir(parents=True, exist_ok=True)
         picture = f"{index}.jpg"
-        Image.fromarray(drawn).save(folder / picture, quality=_JPEG_QUALITY)
+        image = Image.fromarray(drawn)
+        image.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
+        image.save(folder / picture, quality=_JPEG_QUALITY)
     return Prediction(
         path=store.dataset.samples[index].path,
         label=task.describe(truth),
