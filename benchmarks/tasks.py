@@ -53,15 +53,15 @@ def cases() -> list[Case]:
         Case(
             "ebc1",
             "task: segmentation\ndata: {path: DATA/ebc1, format: masks}\n"
-            "target: {device: local, latency: 280ms}\naugmentation: mirrored\n"
-            "search: {space: quick, time: 20min}\n",
+            "target: {device: local, latency: 330ms}\naugmentation: mirrored\n"
+            "search: {space: quick, time: 20min, trials: 2}\n",
             {"mean-iou": 0.80, "iou[crack]": 0.50},
         ),
         Case(
             "bccd",
             "task: detection\ndata: {path: DATA/bccd, format: voc}\n"
             "target: {device: local, latency: 20ms}\naugmentation: any-way-up\n"
-            "search: {space: quick, time: 30min}\n",
+            "search: {space: quick, time: 30min, trials: 2}\n",
             {"map50": 0.88, "map": 0.55},
         ),
     ]
