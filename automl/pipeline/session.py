@@ -18,7 +18,7 @@ from automl.errors import SpecError
 from automl.pipeline.artifacts import ArtifactMaker
 from automl.pipeline.context import TrialContext
 from automl.pipeline.folder import RunFolder
-from automl.pipeline.images import open_data
+from automl.pipeline.images import open_data, spread
 from automl.pipeline.judging import present_classes, task_of
 from automl.records import (
     Artifact,
@@ -39,6 +39,9 @@ __all__ = ["Session", "SessionFactory"]
 
 _FINISH_SECONDS = 12.0
 """First guess of what export, quantization and scoring take; after a trial, its own time is used."""
+
+_TUNING_IMAGES = 200
+"""Validation images that decide what a task sets in a trained network."""
 
 _NO_WEIGHTS = (
     "'weights: require' needs pretrained weights, and its source holds none for '{backbone}'. "
@@ -177,12 +180,13 @@ class Session:
         if not task.tunes:
             return {}
         device = next(network.module.parameters()).device.type
-        val = self._examples(Split.VAL)
+        val = self._examples(Split.VAL, at_most=_TUNING_IMAGES)
         with self._timed("validate"):
-            return task.tune(network, outputs_of(network, task, val, device=device))
+            outputs = outputs_of(network, task, val, device=device)
+            return task.tune(network, outputs, images=len(val))
 
-    def _examples(self, split: Split) -> Examples:
-        """Return the images of a split as the network takes them."""
+    def _examples(self, split: Split, at_most: int | None = None) -> Examples:
+        """Return the images of a split (at most so many, evenly spread) as the network takes them."""
         from automl.training.examples import Examples
 
         dataset, store = open_data(self._context.folder)
@@ -190,7 +194,7 @@ class Session:
         size, tile = (side, side), None
         if self._context.spec.options.input == "tiles" and dataset.frame_size is not None:
             size, tile = dataset.frame_size, side
-        indices = dataset.indices(split)
+        indices = spread(dataset.indices(split), at_most)
         return Examples(
             store.images(indices, size),
             store.truths(indices, size),

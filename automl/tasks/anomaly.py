@@ -98,7 +98,7 @@ class AnomalyTask:
         )
 
     def tune(
-        self, network: Network, outputs: Iterable[tuple[Any, Sequence[Truth]]]
+        self, network: Network, outputs: Iterable[tuple[Any, Sequence[Truth]]], *, images: int
     ) -> dict[str, str]:
         """Change nothing."""
         return {}

@@ -136,12 +136,12 @@ class Task(Protocol):
         ...
 
     def tune(
-        self, network: Network, outputs: Iterable[tuple[Any, Sequence[Truth]]]
+        self, network: Network, outputs: Iterable[tuple[Any, Sequence[Truth]]], *, images: int
     ) -> dict[str, str]:
         """Set in a trained network, in place, what the validation images decide.
 
-        ``outputs`` are those of the network for batches of them, with their truths. Returns what was
-        decided, for the report.
+        ``outputs`` are those of the network for batches of (some hundreds of) them, ``images`` in all,
+        with their truths. Returns what was decided, for the report.
         """
         ...
 

@@ -84,7 +84,7 @@ class ClassificationTask:
         return (one,)
 
     def tune(
-        self, network: Network, outputs: Iterable[tuple[Any, Sequence[Truth]]]
+        self, network: Network, outputs: Iterable[tuple[Any, Sequence[Truth]]], *, images: int
     ) -> dict[str, str]:
         """Change nothing."""
         return {}

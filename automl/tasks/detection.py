@@ -115,7 +115,7 @@ class DetectionTask:
         return (one,)
 
     def tune(
-        self, network: Network, outputs: Iterable[tuple[Any, Sequence[Truth]]]
+        self, network: Network, outputs: Iterable[tuple[Any, Sequence[Truth]]], *, images: int
     ) -> dict[str, str]:
         """Change nothing."""
         return {}

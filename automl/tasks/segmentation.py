@@ -22,7 +22,7 @@ from automl.models.weights import weight_source
 from automl.predictor import Answer, Segmentation
 from automl.records import Architecture, TaskOptions, TruthKind
 from automl.tasks.base import Comparison, Encoded, Judged
-from automl.tasks.mask_offsets import choose_offsets
+from automl.tasks.mask_offsets import PixelSample, choose_offsets
 from automl.tasks.mask_scores import MaskScorer, class_overlaps, count_pixels
 
 if TYPE_CHECKING:
@@ -123,17 +123,16 @@ class SegmentationTask:
         return (one,)
 
     def tune(
-        self, network: Network, outputs: Iterable[tuple[Any, Sequence[Truth]]]
+        self, network: Network, outputs: Iterable[tuple[Any, Sequence[Truth]]], *, images: int
     ) -> dict[str, str]:
         """Favour each class as much as makes the areas overlap best (:mod:`.mask_offsets`)."""
-        logits, pixels = [], []
+        sample = PixelSample(len(self.classes), images)
         for batch, truths in outputs:
             for position, truth in enumerate(truths):
                 true = _pixels(truth)
                 one = _enlarged(batch[position : position + 1].float(), *true.shape)
-                logits.append(one[0].cpu().numpy())
-                pixels.append(true)
-        offsets = choose_offsets(logits, pixels)
+                sample.add(one[0].cpu().numpy(), true)
+        offsets = choose_offsets(*sample.numbers())
         bias = last_bias(network.module)
         with torch.no_grad():
             bias += torch.from_numpy(offsets).to(bias)
