@@ -359,7 +359,7 @@ class Anomaly:
 
     def summary(self) -> dict[str, float]:
         """Return the numbers in [0, 1] by which a copy of the file is recognised."""
-        return {"score": self.score / (1.0 + self.score), "defect": float(self.is_defect)}
+        return {"score": self.score / (1.0 + self.score)}  # from one half on it is a defect
 
 
 Answer = Classification | Segmentation | Detection | Anomaly

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["audit"]
 
 _SHOWN = 10
-_STORED_SIDE_FACTOR = 2
-"""As planning keeps images, so that it finds them in the cache."""
 _COLUMNS = ("path", "given", "suggested", "doubt", "left", "top", "right", "bottom")
 
 
@@ -65,6 +63,7 @@ def audit(spec: str, labels: bool, output: str | None, quiet: bool) -> None:
 
 def _prepare(spec: Spec, say: object) -> PreparedData:
     from automl.data import prepare
+    from automl.data.cache import side_to_store
     from automl.pipeline.planning import read_space
     from automl.spec.metrics import METRICS
 
@@ -72,7 +71,7 @@ def _prepare(spec: Spec, say: object) -> PreparedData:
     return prepare(
         spec.data,
         truth=METRICS[spec.task].truth,
-        stored_side=_STORED_SIDE_FACTOR * largest,
+        stored_side=side_to_store(largest, native=spec.options.input == "tiles"),
         progress=say,  # type: ignore[arg-type]  # takes more than it is given here
     )
 

@@ -75,13 +75,24 @@ def crop(
             else value
             for name, value in encoded.items()
         }
-    moved = {
-        name: v2.functional.crop(value, top, left, side, side)
-        if isinstance(value, (tv_tensors.Mask, tv_tensors.BoundingBoxes))
-        else value
-        for name, value in encoded.items()
-    }
+    moved = {name: _cut(value, top=top, left=left, side=side) for name, value in encoded.items()}
     return image[:, top : top + side, left : left + side], moved
+
+
+def _cut(known: torch.Tensor, *, top: int, left: int, side: int) -> torch.Tensor:
+    """Return a mask cut, boxes moved (they may reach beyond: how much is seen of them counts), the
+    rest as it is."""
+    if isinstance(known, tv_tensors.BoundingBoxes):
+        shift = torch.tensor([left, top, left, top], dtype=known.dtype)
+        corners = known.as_subclass(torch.Tensor) - shift
+        moved: torch.Tensor = tv_tensors.BoundingBoxes(
+            corners, format=known.format, canvas_size=(side, side)
+        )
+        return moved
+    if isinstance(known, tv_tensors.Mask):
+        cut: torch.Tensor = v2.functional.crop(known, top, left, side, side)
+        return cut
+    return known
 
 
 class RandomView(v2.Transform):  # type: ignore[misc]  # torchvision has no type information

@@ -28,7 +28,15 @@ from automl.storage import cache_folder, read_record, sha256_file, write_record
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ENTRY", "CacheTooLargeError", "FrameWriter", "cache_key", "find_cache", "open_entries"]
+__all__ = [
+    "ENTRY",
+    "CacheTooLargeError",
+    "FrameWriter",
+    "cache_key",
+    "find_cache",
+    "open_entries",
+    "side_to_store",
+]
 
 _VERSION = "1"
 """Change it when ``decode_image``, the reduction or the layout changes."""
@@ -44,6 +52,10 @@ _CHECKED_BYTES = 256 * 10**6
 
 _STALE_S = 86_400.0
 """Unfinished caches older than a day belong to a process that was killed."""
+
+
+_WHOLE = 1 << 20
+"""No image has a longer side."""
 
 
 class CacheTooLargeError(AutomlError):
@@ -183,3 +195,12 @@ def _remove_stale(parent: Path) -> None:
         with suppress(FileNotFoundError):  # finished meanwhile by the process it belongs to
             if time.time() - folder.stat().st_mtime > _STALE_S:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def side_to_store(image_size: int, *, native: bool) -> int:
+    """Return the longest side at which frames are stored for networks that see so many pixels a side.
+
+    Twice as many leave room for crops and stay small enough to map. ``native``: networks look at frames
+    in full resolution, so that they are stored whole.
+    """
+    return _WHOLE if native else 2 * image_size

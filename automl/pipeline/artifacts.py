@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from automl import registry
-from automl.errors import DataError
 from automl.pipeline.context import TrialContext
 from automl.pipeline.folder import RunFolder
 from automl.pipeline.images import open_data, some_frames, spread
@@ -25,6 +24,7 @@ from automl.records import Artifact, Parity, Scores, Split
 from automl.search.study import Assignment
 from automl.spec.metrics import METRICS
 from automl.storage import sha256_file
+from automl.tasks.base import objective_of
 
 if TYPE_CHECKING:
     from automl.export.deployed import Deployed
@@ -35,10 +35,6 @@ __all__ = ["ArtifactMaker", "Made"]
 _PARITY_IMAGES = 32
 _SCORED_IMAGES = 2_000
 """Validation images that choose a calibration method; the artifact itself is scored on all."""
-_NOT_JUDGED = (
-    "The objective '{objective}' cannot be computed on the validation images: they lack what it needs, "
-    "such as masks or images of a kind. Add them to the validation split, or choose another objective."
-)
 
 
 @dataclass(frozen=True)
@@ -191,8 +187,7 @@ class ArtifactMaker:
         indices = spread(self._dataset.indices(Split.VAL), at_most)
         judged = judged_images(self._task, self._store, Split.VAL, indices=indices)
         scores = score_artifact(path, self._task, judged, threads=self._context.threads)
-        if self._spec.objective not in scores.values:
-            raise DataError(_NOT_JUDGED.format(objective=self._spec.objective))
+        objective_of(scores, self._spec.objective)
         return scores
 
     def _settle(self, path: Path) -> dict[str, str]:

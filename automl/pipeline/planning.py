@@ -10,6 +10,7 @@ from typing import cast
 
 from automl import registry
 from automl.data import prepare
+from automl.data.cache import side_to_store
 from automl.errors import DataError, SpecError, did_you_mean
 from automl.hardware.device import Device
 from automl.models.weights import WeightsReport, resolve_weights
@@ -39,8 +40,6 @@ from automl.spec.problems import escape
 
 __all__ = ["Planned", "make_plan", "open_device", "prepare_data"]
 
-_STORED_SIDE_FACTOR = 2
-"""Cached frames keep twice the side of the largest network input: room for crops, small enough to map."""
 _FEWEST_CLASSES: Mapping[TruthKind, int] = {"label": 2, "boxes": 1, "mask": 1, "defect": 0}
 """Classes that a split must show, so that something can be said of a model."""
 _HINT_ARCHITECTURES = 3
@@ -91,7 +90,7 @@ def prepare_data(spec: Spec, observer: Observer) -> PreparedData:
     data = prepare(
         spec.data,
         truth=METRICS[spec.task].truth,
-        stored_side=_STORED_SIDE_FACTOR * largest,
+        stored_side=side_to_store(largest, native=spec.options.input == "tiles"),
         progress=observer.progress,
     )
     for split in (Split.VAL, Split.TEST):

@@ -251,6 +251,7 @@ def _not_checked(card: BundleCard, before: Scores, reason: str) -> Claim:
 def _test_data(card: BundleCard, root: Path, say: Callable[[str], None]) -> Dataset | str:
     """Return the data set with the very test images of the run, or why there is none."""
     from automl.data import prepare
+    from automl.data.cache import side_to_store
 
     if not root.exists():
         return f"'{root}' is not there; name the data's folder with --data"
@@ -259,7 +260,7 @@ def _test_data(card: BundleCard, root: Path, say: Callable[[str], None]) -> Data
         prepared = prepare(
             replace(card.data, path=str(root)),
             truth=METRICS[card.task].truth,
-            stored_side=2 * card.image_size,
+            stored_side=side_to_store(card.image_size, native=card.options.input == "tiles"),
         )
     except DataError as error:
         return f"the data cannot be used: {error}"

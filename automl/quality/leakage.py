@@ -7,24 +7,20 @@ drawn here keep copies and groups together, so leaks come with data that brings 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from automl.data.duplicates import exact_clusters
-from automl.data.truth import Truth
-from automl.predictor import Answer
 from automl.records import (
     Audit,
-    CleanScore,
     Dataset,
     Leakage,
     PreparedData,
     Sample,
     Split,
 )
-from automl.tasks import Task
 
-__all__ = ["clean_score", "find_leakage", "without"]
+__all__ = ["find_leakage"]
 
 _NEAR_RULE = "near-duplicate"
 
@@ -50,60 +46,6 @@ def find_leakage(data: PreparedData) -> Leakage:
         ),
         test_images=sum(sample.split is Split.TEST for sample in samples),
     )
-
-
-def without(leakage: Leakage, quality: Mapping[str, float]) -> CleanScore | None:
-    """Return the mean quality over the test images, and over those that do not leak.
-
-    ``None`` when there is nothing to leave out, or nothing would be left.
-
-    Args:
-        leakage: of :func:`find_leakage`.
-        quality: by path of each test image, how good the answer is (1 right, 0 wrong).
-    """
-    leaking = set(leakage.paths)
-    kept = [value for path, value in quality.items() if path not in leaking]
-    if not kept or len(kept) == len(quality):
-        return None
-    return CleanScore(
-        everything=sum(quality.values()) / len(quality),
-        without=sum(kept) / len(kept),
-        images=len(kept),
-    )
-
-
-def clean_score(
-    leakage: Leakage,
-    judged: Iterable[tuple[str, Answer, Truth]],
-    task: Task,
-    *,
-    metric: str,
-) -> CleanScore | None:
-    """Return a score of the task over the test images, and over those that do not leak.
-
-    ``None`` when there is nothing to leave out, nothing would be left, or the score cannot be told.
-
-    Args:
-        leakage: of :func:`find_leakage`.
-        judged: path, answer and truth of each test image.
-        task: whose scores are asked for.
-        metric: which of them.
-    """
-    leaking = set(leakage.paths)
-    every, clean = task.scorer(), task.scorer()
-    images = kept = 0
-    for path, answer, truth in judged:
-        every.add(answer, truth)
-        images += 1
-        if path not in leaking:
-            clean.add(answer, truth)
-            kept += 1
-    if not kept or kept == images:
-        return None
-    before, after = every.scores().values, clean.scores().values
-    if metric not in before or metric not in after:
-        return None
-    return CleanScore(before[metric], after[metric], kept)
 
 
 def _copies(samples: Sequence[Sample]) -> Iterator[tuple[str, str]]:

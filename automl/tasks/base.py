@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from automl import registry
 from automl.data.truth import Truth
+from automl.errors import DataError
 from automl.predictor import Answer
 from automl.records import Architecture, Scores, TaskOptions, TruthKind
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from automl.models.backbones import Network
 
-__all__ = ["Comparison", "Encoded", "Judged", "Scorer", "Task", "open_task"]
+__all__ = ["Comparison", "Encoded", "Judged", "Scorer", "Task", "objective_of", "open_task"]
 
 Encoded = Mapping[str, "Tensor"]
 """A truth as tensors; ``tv_tensors.Mask`` and ``tv_tensors.BoundingBoxes`` move with their image when
@@ -175,6 +176,21 @@ class Task(Protocol):
         ``None`` where there is nothing to draw and the frame itself is shown.
         """
         ...
+
+
+def objective_of(scores: Scores, objective: str) -> float:
+    """Return the objective on the validation images.
+
+    Raises:
+        DataError: when they lack what it needs.
+    """
+    if objective not in scores.values:
+        raise DataError(
+            f"The objective '{objective}' cannot be computed on the validation images: they lack what "
+            "it needs, such as masks or images of a kind. Add them to the validation split, or choose "
+            "another objective."
+        )
+    return scores.values[objective]
 
 
 def open_task(name: str, *, classes: Sequence[str], options: TaskOptions | None = None) -> Task:

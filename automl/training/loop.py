@@ -20,6 +20,7 @@ from automl.data.augment import build_augmentation, crop
 from automl.data.truth import Truth
 from automl.errors import AutomlError
 from automl.records import Epoch, Recipe
+from automl.tasks.base import objective_of
 from automl.training.averaging import AveragedWeights
 from automl.training.precision import HalfPrecision
 from automl.training.validation import Normalise, judge
@@ -187,7 +188,7 @@ class Trainer:
         loss = sum(value * count for value, count in losses) / sum(count for _, count in losses)
         if not math.isfinite(loss):
             raise DivergedError(_DIVERGED.format(what="validation", epoch=len(self.epochs) + 1))
-        return loss, scores.values.get(self._objective, 0.0)
+        return loss, objective_of(scores, self._objective)
 
     def _step(self, positions: NDArray[np.int64]) -> float:
         images, targets = self._batch(positions)

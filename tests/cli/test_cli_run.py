@@ -52,9 +52,7 @@ def test_a_run_prints_results_on_stdout_and_progress_on_stderr(finished: Finishe
 
 
 def test_the_command_that_is_printed_classifies_an_image(finished: Finished) -> None:
-    (line,) = [
-        line for line in finished.ended.stdout.splitlines() if line.startswith("Try a new")
-    ]
+    (line,) = [line for line in finished.ended.stdout.splitlines() if line.startswith("Try a new")]
     begin = "Try a new image: automl predict runs/paper/bundle/local "
     assert line.startswith(begin)
     image = line.removeprefix(begin).strip("'")

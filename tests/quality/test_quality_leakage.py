@@ -1,4 +1,4 @@
-"""Copies planted across splits, groups divided by the data's own split, and the score without them."""
+"""Copies planted across splits, and groups divided by the data's own split."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from automl.data.truth import LabelTruth
-from automl.predictor import Classification
-from automl.quality import clean_score, find_leakage, without
-from automl.records import CleanScore, Leakage
-from automl.tasks import open_task
+from automl.quality import find_leakage
 
 
 @pytest.fixture
@@ -55,29 +51,3 @@ def test_a_split_that_is_drawn_leaks_nothing(by_brightness: Path, opened: Callab
     data, _ = opened(by_brightness)
     found = find_leakage(data)
     assert (found.pairs, found.groups, found.paths) == ((), (), ())
-
-
-LEAK = Leakage((("a", "t1"),), (), ("t1",), 3)
-
-
-def test_the_score_without_leaking_images() -> None:
-    assert without(LEAK, {"t1": 1.0, "t2": 1.0, "t3": 0.0}) == CleanScore(2 / 3, 0.5, 2)
-
-
-@pytest.mark.parametrize("quality", [{"t1": 1.0}, {"t2": 1.0, "t3": 1.0}])
-def test_there_is_no_such_score_when_all_or_nothing_leaks(quality: dict[str, float]) -> None:
-    assert without(LEAK, quality) is None
-
-
-def test_the_tasks_own_score_without_leaking_images() -> None:
-    task = open_task("classification", classes=("a", "b"))
-    sure = np.array([[0.9, 0.1], [0.1, 0.9]], np.float32)
-    judged = [
-        (path, Classification(("a", "b"), sure[answer]), LabelTruth(truth))
-        for path, answer, truth in (("t1", 0, 0), ("t2", 1, 0), ("t3", 1, 1), ("t4", 1, 1))
-    ]
-    found = clean_score(LEAK, judged, task, metric="accuracy")
-    assert found is not None
-    assert (found.everything, found.images) == (0.75, 3)
-    assert found.without == pytest.approx(2 / 3)
-    assert clean_score(LEAK, judged, task, metric="map") is None
