@@ -79,7 +79,7 @@ def test_unreadable_images_are_named_and_the_others_answered(
         f"{names[1]}: the file is empty (0 bytes)",
         f"{names[2]}: No such file or directory",
         f"{names[3]}: the folder holds no image",
-        "Error: 4 images could not be classified; each is named above.",
+        "Error: 4 images could not be answered; each is named above.",
     ]
 
 

@@ -126,7 +126,13 @@ def test_init_of_an_unknown_task_or_a_missing_folder_writes_nothing(
 def test_examples_are_listed_with_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["examples"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["classification-full", "quickstart"]
+    assert [line.split()[0] for line in lines] == [
+        "anomaly-quickstart",
+        "classification-full",
+        "detection-quickstart",
+        "quickstart",
+        "segmentation-quickstart",
+    ]
     assert all(len(line) > 40 for line in lines)
 
 

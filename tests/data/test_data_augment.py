@@ -133,5 +133,5 @@ def test_a_crop_takes_its_part_of_all_that_is_known() -> None:
     seen, moved = crop(image, known, top=20, left=30, side=40)
     assert torch.equal(seen, image[:, 20:60, 30:70])
     assert torch.equal(moved["mask"], mask[20:60, 30:70])
-    assert moved["boxes"].tolist() == [[10, 10, 40, 30]]
+    assert moved["boxes"].tolist() == [[10, 10, 50, 30]]
     assert int(moved["label"]) == 2

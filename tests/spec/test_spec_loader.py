@@ -86,7 +86,10 @@ def shorten(text: str) -> str:
 def test_missing_shipped_spec_names_close_ones() -> None:
     with pytest.raises(SpecError) as caught:
         load_spec("quikstart")
-    assert str(caught.value) == "There is no spec 'quikstart'. Did you mean 'quickstart'?"
+    assert str(caught.value) == (
+        "There is no spec 'quikstart'. "
+        "Did you mean 'quickstart' or 'anomaly-quickstart' or 'detection-quickstart'?"
+    )
 
 
 def test_folder_is_not_a_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
