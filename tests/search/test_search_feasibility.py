@@ -148,6 +148,19 @@ def test_a_smaller_image_of_a_deeper_network_is_not_implied() -> None:
     assert [v.status for v in verdicts] == [VerdictStatus.TOO_SLOW, VerdictStatus.FITS]
 
 
+def test_a_larger_tile_is_not_implied_since_a_frame_takes_fewer_of_them() -> None:
+    """A frame of 600 x 600 pixels is four tiles of 512 pixels, or one of 640."""
+    four, one, deep = architecture(size=512), architecture(size=640), architecture("b", size=512)
+    recorder = Recorder({four: 50.0, one: 5.0})
+    verdicts = explore([four, one, deep], ("float32",), [target()], examine=recorder, is_tiled=True)
+    assert [v.status for v in verdicts] == [
+        VerdictStatus.TOO_SLOW,
+        VerdictStatus.FITS,
+        VerdictStatus.IMPLIED,
+    ]
+    assert recorder.waves == [(four, one)]
+
+
 def test_later_backbones_of_a_family_count_as_larger() -> None:
     first, second = architecture("net_a"), architecture("net_b")
     recorder = Recorder({first: 50.0, second: 1.0})

@@ -83,7 +83,7 @@ def test_space_carries_recipes_presets_and_schemes(tmp_path: Path) -> None:
 def test_shipped_space_is_valid_and_fits_its_schema(name: str) -> None:
     from automl.resources import shipped
 
-    space = load_space(name, task="classification")
+    space = load_space(name, task=name.rpartition("-")[0] or "classification")
     assert (space.name, len(space.architectures) > 5) == (name, True)
     text = shipped("search_spaces", f"{name}.yaml").read_text(encoding="utf-8")
     root = parse_yaml(text, source=name, kind="search space").root
@@ -203,8 +203,8 @@ def test_folder_is_not_a_space() -> None:
 
 def test_space_for_another_task_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
-        load_space("quick", task="detection")
+        load_space("server", task="detection")
     assert str(caught.value) == (
-        "Search space 'quick' is for classification, not for 'detection'. "
+        "Search space 'server' is for classification, not for 'detection'. "
         "Choose another in 'search.space'."
     )
