@@ -30,7 +30,7 @@ from automl.units import format_share
 
 __all__ = ["QualityJob", "assess_data", "find_quality", "rule_notes", "with_clean_score"]
 
-_VERSION = 2
+_VERSION = 3
 """Raised when what is looked for changes, so that older findings are not used."""
 _TIME_SHARE = 0.06
 _PLAN_SECONDS = 3.0

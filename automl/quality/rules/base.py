@@ -21,20 +21,29 @@ if TYPE_CHECKING:
 
 __all__ = ["FittedRule", "Rule", "RuleData", "RuleSplit", "score_rule"]
 
+_MOST_FRAME_PIXELS = 40_000_000
+"""In the whole frames of one split: decoded and searched in 1 to 2 s on one core."""
+_FEWEST_FRAMES = 64
+
 
 @dataclass(frozen=True)
 class RuleSplit:
-    """Some images of one split at one size, read one by one."""
+    """Some images of one split, read one by one."""
 
     store: FrameStore
     indices: tuple[int, ...]
-    side: int
+    side: int | None
+    """Pixels a side of the squares that they are squashed to; ``None``: whole frames."""
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.uint8], Truth]]:
-        """Yield each image ``(S, S, 3)`` uint8 with its truth at that size."""
+        """Yield each image ``(S, S, 3)``, or whole ``(H, W, 3)``, uint8, with its truth at that size."""
+        if self.side is None:
+            for index in self.indices:
+                yield self.store.frame(index), self.store.truth(index)
+            return
         squares = self.store.squares(self.indices, self.side)
         for place, index in enumerate(self.indices):
             image = squares.batch(np.array([place]))[0]
@@ -67,7 +76,7 @@ class FittedRule(Protocol):
         ...
 
     def answer(self, image: NDArray[np.uint8]) -> Answer:
-        """Return the answer for an image ``(S, S, 3)`` uint8, at its size."""
+        """Return the answer for an image ``(S, S, 3)`` uint8, or a whole frame, at its size."""
         ...
 
 
@@ -75,10 +84,13 @@ class Rule(Protocol):
     """A kind of rule for one kind of truth."""
 
     name: str
-    side: int
-    """Pixels a side of the squares that it looks at."""
     most_train: int
     """Images that it needs to learn from at most."""
+
+    @property
+    def side(self) -> int | None:
+        """Pixels a side of the squares that it looks at; ``None``: it looks at whole frames."""
+        ...
 
     def fit(self, data: RuleData) -> FittedRule | None:
         """Return the rule for a data set; ``None`` where there is none of its kind."""
@@ -101,9 +113,15 @@ def truth_of(store: FrameStore, index: int, side: int) -> Truth:
     return store.truths([index], (side, side))[0]
 
 
-def rule_split(store: FrameStore, split: Split, *, side: int, most: int, seed: int) -> RuleSplit:
-    """Return at most so many images of a split, drawn at random."""
+def rule_split(
+    store: FrameStore, split: Split, *, side: int | None, most: int, seed: int
+) -> RuleSplit:
+    """Return at most so many images of a split, drawn at random; of whole frames fewer if large."""
     own = np.array(store.dataset.indices(split), np.intp)
+    if side is None and len(own):
+        samples = store.dataset.samples
+        mean = float(np.mean([samples[i].height * samples[i].width for i in own.tolist()]))
+        most = min(most, max(_FEWEST_FRAMES, int(_MOST_FRAME_PIXELS / mean)))
     if len(own) > most:
         own = np.sort(np.random.default_rng(seed).permutation(own)[:most])
     return RuleSplit(store, tuple(own.tolist()), side)
