@@ -189,7 +189,14 @@ def make_plan(
         done.update(wave)
         return found
 
-    verdicts = explore(kept, space.schemes, spec.targets, examine=examine, may_go_on=may_go_on)
+    verdicts = explore(
+        kept,
+        space.schemes,
+        spec.targets,
+        examine=examine,
+        may_go_on=may_go_on,
+        is_tiled=spec.options.input == "tiles",
+    )
     verdicts = _look_closer(verdicts, spec, space.schemes, make_examiner, observer)
     plan = Plan(
         spec_sha256=spec.sha256,
@@ -271,4 +278,10 @@ def _alternatives(
         space.architectures,
         key=lambda a: (a.depth is None, a.depth or 0, a.image_size),
     )[:_HINT_ARCHITECTURES]
-    return explore(smallest, schemes, spec.targets, examine=examiner)
+    return explore(
+        smallest,
+        schemes,
+        spec.targets,
+        examine=examiner,
+        is_tiled=spec.options.input == "tiles",
+    )

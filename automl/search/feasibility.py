@@ -7,6 +7,7 @@ members of its family are not measured at all ("implied").
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -49,6 +50,7 @@ def explore(
     *,
     examine: Examine,
     may_go_on: Callable[[], bool] = lambda: True,
+    is_tiled: bool = False,
 ) -> tuple[Verdict, ...]:
     """Return a verdict for every architecture, scheme and target, measuring as few as possible.
 
@@ -57,21 +59,21 @@ def explore(
         examine: exports and measures architectures; called with those that do not depend on each other.
             What it leaves out, because time ran out, counts as not examined.
         may_go_on: asked before each wave; once it says no, the rest is left unexamined.
+        is_tiled: frames are cut into tiles of the image size.
     """
     ranks = _backbone_ranks(architectures)
+    smaller_than = functools.partial(is_smaller, ranks=ranks, is_tiled=is_tiled)
     waiting = list(architectures)
     verdicts: dict[Architecture, tuple[Verdict, ...]] = {}
     hopeless: dict[Architecture, str] = {}
     while waiting:
         for architecture in waiting:
-            smaller = next((h for h in hopeless if is_smaller(h, architecture, ranks)), None)
+            smaller = next((h for h in hopeless if smaller_than(h, architecture)), None)
             if smaller is not None:
                 verdicts[architecture] = _implied(architecture, smaller, schemes, targets)
                 hopeless[architecture] = hopeless[smaller]
         waiting = [a for a in waiting if a not in verdicts]
-        wave = tuple(
-            a for a in waiting if not any(is_smaller(other, a, ranks) for other in waiting)
-        )
+        wave = tuple(a for a in waiting if not any(smaller_than(other, a) for other in waiting))
         if wave and not may_go_on():
             verdicts.update((a, _not_examined(a, schemes, targets)) for a in waiting)
             break
@@ -91,12 +93,19 @@ def explore(
 
 
 def is_smaller(
-    small: Architecture, large: Architecture, ranks: Mapping[tuple[str, str], int]
+    small: Architecture,
+    large: Architecture,
+    ranks: Mapping[tuple[str, str], int],
+    *,
+    is_tiled: bool = False,
 ) -> bool:
     """Whether one member of a family is nowhere larger than another with the same decoder: backbone,
-    depth, width and image size. The usual width of a decoder is not compared with others."""
+    depth, width and image size. The usual width of a decoder is not compared with others. Nor are tiles
+    of several sizes: of smaller ones a frame takes more."""
     alike = (small.family, small.decoder) == (large.family, large.decoder)
     if small == large or not alike or (small.width is None) != (large.width is None):
+        return False
+    if is_tiled and small.image_size != large.image_size:
         return False
     depth_small = small.depth if small.depth is not None else 1_000
     depth_large = large.depth if large.depth is not None else 1_000
