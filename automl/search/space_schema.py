@@ -23,6 +23,10 @@ from automl.spec.problems import shown
 __all__ = ["ArchitecturesModel", "AugmentationModel", "RangeModel", "RecipeModel", "SpaceModel"]
 
 _DEEPEST = 100
+_HALVED = 32
+"""What the deepest encoders divide an image's side by: five times in two. Most decoders cannot join their
+maps again where that leaves a rest, and a crop meets every network of a space."""
+_LARGEST_CROP = 4096
 
 
 def _read_depth(value: object) -> int | None:
@@ -38,6 +42,37 @@ Depth = Annotated[
     Rule(
         _read_depth,
         {"anyOf": [{"const": "full"}, {"type": "integer", "minimum": 1, "maximum": _DEEPEST}]},
+    ),
+]
+
+
+def _read_crop(value: object) -> int | None:
+    if value is None:
+        return None
+    rule = f"must be a multiple of {_HALVED} from {_HALVED} to {_LARGEST_CROP:,}, or null"
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{rule}; got {shown(value)}")
+    if value % _HALVED or not _HALVED <= value <= _LARGEST_CROP:
+        nearest = min(max(_HALVED, (value + _HALVED // 2) // _HALVED * _HALVED), _LARGEST_CROP)
+        raise ValueError(f"{rule}; got {shown(value)}. Use {nearest}")
+    return value
+
+
+Crop = Annotated[
+    int | None,
+    Rule(
+        _read_crop,
+        {
+            "anyOf": [
+                {
+                    "type": "integer",
+                    "minimum": _HALVED,
+                    "maximum": _LARGEST_CROP,
+                    "multipleOf": _HALVED,
+                },
+                {"type": "null"},
+            ]
+        },
     ),
 ]
 Share = Annotated[float, number(0, 1)]
@@ -122,9 +157,10 @@ class RecipeModel(Model):
     label_smoothing: Annotated[list[Annotated[float, number(0, 0.9)]], Filled] = described(
         "How much certainty is taken from the labels.", example=[0.0, 0.1], default=[0.0]
     )
-    crop: Annotated[list[Annotated[int, whole_number(16, 4096)] | None], Filled] = described(
-        "Sides of the squares that are cut out of images to train on, pixels. Default: none are "
-        "cut out, whole images are trained on.",
+    crop: Annotated[list[Crop], Filled] = described(
+        "Sides of the squares that are cut out of images to train on, pixels: multiples of 32, "
+        "because networks halve images up to five times. Default: none are cut out, whole images "
+        "are trained on.",
         example=[256],
         default=[None],
     )

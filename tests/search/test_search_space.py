@@ -188,6 +188,32 @@ schemes: [float32]
     ]
 
 
+def test_crops_are_multiples_of_what_encoders_divide_by(tmp_path: Path) -> None:
+    crops = "[250, 8, -64, 99999, 96.0, true]"
+    with pytest.raises(InvalidDocumentError) as caught:
+        load(tmp_path, with_crops(crops))
+    rule = "must be a multiple of 32 from 32 to 4,096, or null; got"
+    assert [f"{p.path}: {p.message}" for p in caught.value.problems] == [
+        f"recipe.crop[0]: {rule} 250. Use 256.",
+        f"recipe.crop[1]: {rule} 8. Use 32.",
+        f"recipe.crop[2]: {rule} -64. Use 32.",
+        f"recipe.crop[3]: {rule} 99999. Use 4096.",
+        f"recipe.crop[4]: {rule} 96.0.",
+        f"recipe.crop[5]: {rule} true.",
+    ]
+    assert load(tmp_path, with_crops("[null, 32, 96, 4096]")).crops == (None, 32, 96, 4096)
+
+
+@pytest.mark.parametrize(("crops", "errors"), [("[null, 96]", 0), ("[250]", 1), ("[8192]", 1)])
+def test_schema_knows_which_crops_there_are(crops: str, errors: int) -> None:
+    root = parse_yaml(with_crops(crops), source="space", kind="search space").root
+    assert len(list(Draft7Validator(json_schema()).iter_errors(root))) == errors
+
+
+def with_crops(crops: str) -> str:
+    return SPACE.replace("recipe:\n", f"recipe:\n  crop: {crops}\n")
+
+
 def test_missing_space_names_the_closest(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
         load_space("/nowhere/quik.yaml", task="classification")
