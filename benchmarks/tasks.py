@@ -36,7 +36,7 @@ def cases() -> list[Case]:
             f"piped-{paper}",
             f"task: anomaly\ndata: {{path: DATA/piped/{paper}, format: mvtec}}\n"
             "target: {device: local, latency: 3ms}\nmax_false_alarm: 1%\n"
-            "search: {space: quick, time: 3min}\n",
+            "search: {space: quick, time: 3min, trials: 3}\n",
             {"image-auroc": 0.99},
         )
         for paper in PAPERS
@@ -47,7 +47,7 @@ def cases() -> list[Case]:
             "sign_digits",
             "task: classification\ndata: {path: DATA/sign_digits, format: folder}\n"
             "target: {device: local, latency: 5ms}\nobjective: accuracy\n"
-            "search: {space: quick, time: 6min}\n",
+            "search: {space: quick, time: 6min, trials: 4}\n",
             {"accuracy": 0.93},
         ),
         Case(

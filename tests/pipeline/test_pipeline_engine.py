@@ -45,6 +45,7 @@ def test_a_run_ends_well_with_all_its_files(finished: Finished) -> None:
         "data.json",
         "events.jsonl",
         "plan.json",
+        "quality.json",
         "report.html",
         "run.json",
         "selection.json",
