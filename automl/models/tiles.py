@@ -40,6 +40,11 @@ class Tiling:
         """First column of each column of tiles."""
         return _starts(self.width, self.side)
 
+    @property
+    def count(self) -> int:
+        """Tiles of a frame, each of which is one pass of the network."""
+        return len(self.tops) * len(self.lefts)
+
     def cut(self, pixels: Tensor) -> Tensor:
         """Return ``(n, C, side, side)`` tiles of a frame ``(1, C, H, W)``.
 

@@ -46,7 +46,7 @@ _EXPORTED_AT_ONCE = 6
 """Architectures exported before their files are measured: their files lie on disk meanwhile."""
 _FILES_AT_ONCE = 12
 """Models measured in turns in one process: they are all in memory at once."""
-_EXPORT_VERSION = 3
+_EXPORT_VERSION = 4
 """Raised when exporting changes, so that older entries are not used."""
 
 

@@ -73,6 +73,7 @@ class Exported:
     architecture: Architecture
     parameters: int
     macs: int
+    """Multiply-accumulates of one frame: of all its tiles, where it is cut into some."""
     files: tuple[ExportedFile, ...]
     errors: tuple[tuple[str, str], ...]
     """(scheme, why it could not be made this time)."""
@@ -122,10 +123,11 @@ def export_untrained(job: ExportJob) -> Exported:
     task = open_task(job.task, classes=job.classes, options=job.options)
     network = task.build(job.architecture, weights=None)
     vary_constants(network.module)
+    deployed = deploy(network, task, frame_size=job.frame_size, tiled=job.options.input == "tiles")
     folder = Path(job.folder)
     plain = folder / f"{job.architecture.key}.float32.onnx"
     export_onnx(
-        deploy(network, task, frame_size=job.frame_size, tiled=job.options.input == "tiles"),
+        deployed,
         plain,
         frame_size=job.frame_size,
         metadata=artifact_metadata(network, task, spec_sha256=""),
@@ -159,7 +161,7 @@ def export_untrained(job: ExportJob) -> Exported:
     return Exported(
         job.architecture,
         network.parameters,
-        network.macs,
+        network.macs * (1 if deployed.tiling is None else deployed.tiling.count),
         tuple(files),
         tuple(errors),
         tuple(refused),

@@ -55,7 +55,7 @@ class PlannedArchitecture:
     architecture: Architecture
     parameters: int
     macs: int
-    """Multiply-accumulates of one forward pass."""
+    """Multiply-accumulates of one frame."""
     weights: str | None
     """Where its pretrained weights come from (``hub``, ``package efficientnet-lite0-…``, a path), or
     ``None``: it would be trained from scratch."""

@@ -4,37 +4,28 @@ from __future__ import annotations
 
 import functools
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from record_makers import RECIPE
+from learnt_tasks import Learnt, learn_one_epoch, run_bundled
 from task_specs import small_spec
 
 from automl import predictor, registry
-from automl.data import prepare
-from automl.data.frames import FrameStore
-from automl.export.deployed import Deployed, deploy
-from automl.export.evaluate import score_artifact
+from automl.export.deployed import deploy
 from automl.export.graph import graph_hash
 from automl.export.metadata import artifact_metadata
 from automl.export.onnx import export_onnx
 from automl.export.parity import check_parity
-from automl.export.schemes.base import QuantizationContext
 from automl.export.untrained import vary_constants
-from automl.models.freezing import frozen_modules
-from automl.pipeline.judging import judged_images, present_classes
+from automl.pipeline.judging import judged_images
 from automl.predictor import Model
-from automl.records import Architecture, Dataset, Split
+from automl.records import Architecture, Split
 from automl.spec.metrics import METRICS
 from automl.tasks import Task, open_task
-from automl.training.examples import Examples
 
 SIDE = 64
 ARCHITECTURES = {
@@ -45,81 +36,14 @@ ARCHITECTURES = {
 }
 
 
-@dataclass(frozen=True)
-class Learnt:
-    """A task with its data and a network that has learnt for one epoch, exported."""
-
-    task: Task
-    store: FrameStore
-    deployed: Deployed
-    plain: Path
-
-    @property
-    def dataset(self) -> Dataset:
-        return self.store.dataset
-
-    def frames(self, split: Split, most: int) -> list[np.ndarray]:
-        return [self.store.frame(i) for i in self.dataset.indices(split)[:most]]
-
-    def score(self, path: Path) -> float:
-        judged = judged_images(self.task, self.store, Split.VAL)
-        scores = score_artifact(path, self.task, judged, threads=1)
-        return scores.values[self.task.default_objective]
-
-
 @functools.cache
 def learn(name: str, folder: Path) -> Learnt:
-    torch.manual_seed(0)
-    torch.set_num_threads(1)
-    spec = small_spec(name)
-    data = prepare(spec.data, truth=METRICS[name].truth, stored_side=2 * SIDE).dataset
-    task = open_task(name, classes=data.classes, options=spec.options)
-    store = FrameStore(data)
-    network = task.build(ARCHITECTURES[name], weights=None)
-    sets = {}
-    for split in (Split.TRAIN, Split.VAL):
-        indices, size = data.indices(split), (SIDE, SIDE)
-        sets[split] = Examples(
-            store.images(indices, size),
-            store.truths(indices, size),
-            size,
-            present_classes(data, split),
-        )
-    learner = registry.load("learner", task.learner)(
-        network,
-        task,
-        replace(RECIPE, epochs=1, batch_size=4, crop=None),
-        train=sets[Split.TRAIN],
-        val=sets[Split.VAL],
-        objective=task.default_objective,
-        frozen=frozen_modules(network.module),
-        device="cpu",
-        seed=0,
-    )
-    epoch = learner.run_epoch()
-    assert np.isfinite([epoch.train_loss, epoch.val_loss, epoch.val_score]).all()
-    assert learner.total_epochs == 1
-    deployed = deploy(network, task, frame_size=data.frame_size)
-    plain = folder / f"{name}.onnx"
-    metadata = artifact_metadata(network, task, spec_sha256="")
-    export_onnx(deployed, plain, frame_size=data.frame_size, metadata=metadata)
-    return Learnt(task, store, deployed, plain)
+    return learn_one_epoch(small_spec(name), ARCHITECTURES[name], folder / f"{name}.onnx")
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("learnt")
-
-
-def context(learnt: Learnt, *, max_drop: float = 1.0) -> QuantizationContext:
-    return QuantizationContext(
-        calibration=learnt.frames(Split.TRAIN, 4),
-        score=learnt.score,
-        float_score=learnt.score(learnt.plain),
-        max_drop=max_drop,
-        instruction_sets=("avx512_vnni",),
-        deadline=lambda: False,
-    )
 
 
 @pytest.mark.parametrize("name", registry.names("task"))
@@ -193,7 +117,7 @@ def test_every_scheme_gives_a_file_that_the_bundle_runs(
 ) -> None:
     learnt = learn(name, folder)
     output = tmp_path / "model.onnx"
-    registry.load("scheme", scheme)().apply(learnt.plain, output, context(learnt))
+    registry.load("scheme", scheme)().apply(learnt.plain, output, learnt.context())
     judged = list(judged_images(learnt.task, learnt.store, Split.VAL))
     model = Model(output)
     before = graph_hash(output)
@@ -201,19 +125,8 @@ def test_every_scheme_gives_a_file_that_the_bundle_runs(
     assert graph_hash(output) == before
     assert np.isfinite(learnt.score(output))
 
-    (tmp_path / "predict.py").write_text(Path(predictor.__file__).read_text(encoding="utf-8"))
-    sample = learnt.dataset.samples[learnt.dataset.indices(Split.TEST)[0]]
-    image = Path(learnt.dataset.root) / sample.path
-    ran = subprocess.run(
-        [sys.executable, "-I", "predict.py", str(image), "--format", "json", "--save", "pictures"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    image = learnt.image(Split.TEST)
+    said, saved = run_bundled(output, image)
     answer = Model(output).predict(image)
-    assert json.loads(ran.stdout) == [
-        {"image": str(image)} | json.loads(json.dumps(answer.details()))
-    ]
-    saved = list((tmp_path / "pictures").iterdir())
+    assert said == [{"image": str(image)} | json.loads(json.dumps(answer.details()))]
     assert len(saved) == (answer.picture() is not None)

@@ -24,6 +24,7 @@ def test_tiles_are_evenly_spaced(
 ) -> None:
     tiling = Tiling(side, height, width)
     assert (tiling.tops, tiling.lefts) == (tops, lefts)
+    assert tiling.count == len(tops) * len(lefts)
 
 
 @pytest.mark.parametrize(("side", "height", "width", "tops", "lefts"), SIZES)
