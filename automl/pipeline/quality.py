@@ -35,6 +35,8 @@ _VERSION = 3
 _TIME_SHARE = 0.06
 _PLAN_SECONDS = 3.0
 """A plan alone tries plain rules for no longer than this."""
+_LEAST_SECONDS = 2.0
+"""With less, nothing could be said, and a run so short needs its time."""
 _LONGEST_SECONDS = 45.0
 """A run gives this share of its time to looking at its data, and no more seconds than this."""
 
@@ -88,16 +90,17 @@ def find_quality(
     observer: Observer,
     only_rules: bool = False,
 ) -> DataQuality | None:
-    """Look at the data in a worker process; ``None``, with a note, when that fails."""
+    """Look at the data in a worker process; ``None`` when time is short, or with a note when it fails."""
+    share = min(_LONGEST_SECONDS, _TIME_SHARE * spec.search.time_s)
+    if share < _LEAST_SECONDS and not only_rules:
+        return None
     observer.stage("quality")
     job = QualityJob(
         data=data,
         task=spec.task,
         options=spec.options,
         weights=spec.weights,
-        seconds=_PLAN_SECONDS
-        if only_rules
-        else min(_LONGEST_SECONDS, _TIME_SHARE * spec.search.time_s),
+        seconds=_PLAN_SECONDS if only_rules else share,
         seed=spec.search.seed,
         only_rules=only_rules,
     )

@@ -162,6 +162,7 @@ def test_the_diary_has_a_line_an_event(finished: Finished) -> None:
     assert all({"at", "event"} <= set(line) for line in lines)
     assert [line["name"] for line in lines if line["event"] == "stage"] == [
         "data",
+        "quality",
         "plan",
         "search",
         "proof",
@@ -170,7 +171,14 @@ def test_the_diary_has_a_line_an_event(finished: Finished) -> None:
     assert (lines[0]["event"], lines[-1]["event"]) == ("begin", "end")
     state = RunFolder(finished.path).read_state()
     assert state is not None
-    assert [s.stage for s in state.stages] == ["data", "plan", "search", "proof", "report"]
+    assert [s.stage for s in state.stages] == [
+        "data",
+        "quality",
+        "plan",
+        "search",
+        "proof",
+        "report",
+    ]
     assert sum(s.seconds for s in state.stages) <= state.elapsed_s + 1.0
     assert 0 < (state.first_deployable_s or 0.0) < state.elapsed_s
 
@@ -302,7 +310,9 @@ def test_a_run_in_which_nothing_fits_says_what_would(finished: Finished, project
     )
     notes = Notes()
     record = run(replace(load_spec(spec), output=str(project / "runs")), observer=notes)
-    assert notes.stages == ["data", "plan", "proof", "report"], "nothing is trained in vain"
+    assert notes.stages == ["data", "quality", "plan", "proof", "report"], (
+        "nothing is trained in vain"
+    )
     assert record.trials == ()
     (line,) = unmet(record)
     assert line.startswith("Nothing fits target 'local'.\n  Best reached:        test_")
