@@ -51,6 +51,8 @@ __all__ = ["Prover", "proof_seconds"]
 PROOF_RUNS = 1_000
 PROOF_SECONDS = 20.0
 """A file is timed for this many runs, or for this long when it is slow."""
+_TIME_A_RUN = 2.2
+"""Of a slow network one run in three is not timed, and the machine may be slower than while planning."""
 _MEASURED_TOGETHER = 3
 """The best and two runners-up take turns in one process, so that they are compared fairly."""
 _FIXED_SECONDS = 12.0
@@ -244,7 +246,7 @@ class Prover:
         if planned is None:
             return PROOF_SECONDS * 1.25
         runs = max((runs_for_bound(b.percentile) for b in target.latency), default=0)
-        return max(PROOF_SECONDS * 1.25, runs * planned.p99_ms.value * 1.5 / 1e3)
+        return max(PROOF_SECONDS * 1.25, runs * planned.p99_ms.value * _TIME_A_RUN / 1e3)
 
     def _test(self, winner: Contender) -> Evaluation:
         """Judge an artifact on the test split: once, also when it wins on several targets."""
