@@ -17,6 +17,7 @@ from automl.records.dataset import (
     TruthKind,
     TruthRef,
 )
+from automl.records.device import DeviceKind, DeviceProfile, Figure, NetworkLink, Source
 from automl.records.measurement import Host, Interval, Measurement, runs_for_bound
 from automl.records.plan import Plan, PlannedArchitecture, Verdict, VerdictStatus
 from automl.records.quality import (
@@ -70,8 +71,11 @@ __all__ = [
     "DataQuality",
     "DataSpec",
     "Dataset",
+    "DeviceKind",
+    "DeviceProfile",
     "Epoch",
     "FewExamples",
+    "Figure",
     "Finding",
     "Host",
     "Interval",
@@ -81,6 +85,7 @@ __all__ = [
     "Leakage",
     "LearningCurve",
     "Measurement",
+    "NetworkLink",
     "Parity",
     "Plan",
     "PlannedArchitecture",
@@ -99,6 +104,7 @@ __all__ = [
     "SearchSpace",
     "SearchSpec",
     "Selection",
+    "Source",
     "Spec",
     "Split",
     "SplitCounts",

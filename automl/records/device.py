@@ -64,6 +64,7 @@ class DeviceProfile:
     unsupported_operators: tuple[str, ...]
     """ONNX operators that it cannot run."""
     cores: Figure
+    """Those that work at once: physical cores, or a GPU's multiprocessors."""
     memory_bytes: Figure
     bandwidth_bytes_s: Figure
     """To main memory, all cores together."""
@@ -85,3 +86,5 @@ class DeviceProfile:
     operator_cost_us: Figure | None = None
     """Fixed cost of one operator, microseconds."""
     sources: dict[str, Source] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """What else a planner should know of it, each one a sentence."""
