@@ -1,0 +1,1 @@
+"""Latency of a file that nobody measured: from its operators, and from what was measured of others."""

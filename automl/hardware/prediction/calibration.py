@@ -1,0 +1,142 @@
+"""What was measured on a device to learn how fast it is, kept in the user's folder of devices.
+
+The measurements themselves are kept, not what was fitted to them: a better model later learns from the
+same file, and nothing has to be unpickled.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from automl.hardware.prediction.latency_model import LatencyModel, fit
+from automl.hardware.prediction.operators import Operator
+from automl.records.measurement import Host, Measurement
+from automl.storage import DamagedFileError, read_record, write_record
+
+__all__ = [
+    "CalibratedFile",
+    "Calibration",
+    "CallCost",
+    "devices_folder",
+    "load_calibration",
+    "model_of",
+    "save_calibration",
+]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CalibratedFile:
+    """One network of the calibration set as it ran on the device, scope ``model``."""
+
+    name: str
+    """``mobilenetv2_050-full-160 int8-static``."""
+    operators: tuple[Operator, ...]
+    p50_ms: float
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class CallCost:
+    """What a call costs beside the network, in milliseconds: ``fixed + a_megapixel * megapixels``."""
+
+    fixed_ms: float
+    a_megapixel_ms: float
+
+    def at(self, pixels: int) -> float:
+        """Return the cost for a frame of that many pixels, milliseconds."""
+        return max(0.0, self.fixed_ms + self.a_megapixel_ms * pixels / 1e6)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """All that was measured on a device with one number of threads."""
+
+    device: str
+    """Name of the device: ``local``, an address, or the user's own name for it."""
+    host: Host
+    threads: int
+    files: tuple[CalibratedFile, ...]
+    frame: CallCost
+    """Of a call with a decoded image, beside the network."""
+    file: CallCost
+    """Of a call with an encoded image: that, and decoding."""
+    made_at: str
+    """ISO 8601, UTC."""
+    version: int = 1
+
+
+def devices_folder() -> Path:
+    """Return the user's folder of devices: ``$AUTOML_DEVICES`` or ``~/.config/automl/devices``."""
+    named = os.environ.get("AUTOML_DEVICES")
+    if named:
+        return Path(named).expanduser()
+    base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return Path(base) / "automl" / "devices"
+
+
+def save_calibration(calibration: Calibration) -> Path:
+    """Keep a calibration; a newer one replaces an older one of the same device and threads."""
+    path = _path(calibration.device, calibration.threads)
+    write_record(path, calibration)
+    return path
+
+
+def load_calibration(device: str, *, threads: int, host: Host | None = None) -> Calibration | None:
+    """Return what is known of a device, or ``None``: never calibrated, damaged, or another machine now.
+
+    Args:
+        host: the machine as it is now; a calibration of another processor or runtime does not count.
+    """
+    try:
+        found = read_record(_path(device, threads), Calibration)
+    except FileNotFoundError:
+        return None
+    except (DamagedFileError, OSError) as error:
+        _log.warning("A calibration is not used: %s", error)
+        return None
+    if host is not None and found.host.key != host.key:
+        _log.warning(
+            "The calibration of '%s' is not used: it was made on %s with onnxruntime %s. "
+            "Run `automl devices calibrate` again.",
+            device,
+            found.host.cpu,
+            found.host.onnxruntime,
+        )
+        return None
+    return found
+
+
+def model_of(calibration: Calibration) -> LatencyModel:
+    """Return the latency model that a calibration teaches; takes about a second."""
+    return fit(
+        [file.operators for file in calibration.files], [file.p50_ms for file in calibration.files]
+    )
+
+
+def calibrated_file(
+    name: str, operators: tuple[Operator, ...], measured: Measurement
+) -> CalibratedFile:
+    """Return what one measurement says of a network of the calibration set."""
+    return CalibratedFile(
+        name=name,
+        operators=operators,
+        p50_ms=measured.p50_ms.value,
+        p90_ms=measured.p90_ms.value,
+        p95_ms=measured.p95_ms.value,
+        p99_ms=measured.p99_ms.value,
+        memory_bytes=measured.memory_bytes,
+    )
+
+
+def _path(device: str, threads: int) -> Path:
+    safe = re.sub(r"[^A-Za-z0-9.-]+", "-", device).strip("-.") or "device"
+    return devices_folder() / f"{safe}.{threads}-threads.calibration.json"

@@ -1,0 +1,68 @@
+"""What an operator is expected to take from a device's published figures alone: a roofline.
+
+An operator takes at least the time of its multiplications at the rate that its kind reaches, and at least
+the time of moving its numbers; batch 1 leaves little to overlap, so both are added. Source: Williams,
+Waterman & Patterson, "Roofline: an insightful visual performance model", CACM 52(4), 2009.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from automl.hardware.prediction.operators import Operator
+
+__all__ = ["GENERIC", "Rates", "expected_us"]
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How fast a device does what operators ask for. Only ratios matter once it was measured."""
+
+    dense_macs_us: float
+    """Multiply-accumulates a microsecond of convolutions and matrix products, float32."""
+    int8_gain: float
+    """How many times faster with 8-bit numbers."""
+    depthwise_share: float
+    """Rate of depthwise convolutions as a share of the dense one."""
+    grouped_share: float
+    bytes_us: float
+    """Bytes a microsecond that operators without multiplications read and write."""
+    operator_us: float
+    """Fixed cost of one operator."""
+
+    def variants(self) -> Iterator[Rates]:
+        """Yield neighbouring devices, to be compared by how well they explain what was measured."""
+        for depthwise in (0.2, 1.0, 5.0, 20.0):
+            for grouped in (0.7, 1.0):
+                for operator_us in (0.0, self.operator_us):
+                    for bytes_us in (self.bytes_us / 6, self.bytes_us, self.bytes_us * 6):
+                        yield replace(
+                            self,
+                            depthwise_share=depthwise,
+                            grouped_share=grouped,
+                            operator_us=operator_us,
+                            bytes_us=bytes_us,
+                        )
+
+
+GENERIC = Rates(
+    dense_macs_us=2_000.0,
+    int8_gain=2.0,
+    depthwise_share=0.25,
+    grouped_share=0.7,
+    bytes_us=6_000.0,
+    operator_us=30.0,
+)
+"""A small ARM processor, one thread: the measured latencies set the scale."""
+
+
+def expected_us(operator: Operator, rates: Rates) -> float:
+    """Return the microseconds that an operator is expected to take."""
+    share = {"depthwise": rates.depthwise_share, "grouped": rates.grouped_share}.get(
+        operator.kind, 1.0
+    )
+    gain = rates.int8_gain if operator.is_int8 else 1.0
+    work = operator.macs / (rates.dense_macs_us * share * gain)
+    moved = operator.read_bytes + operator.written_bytes + operator.weight_bytes
+    return work + moved / rates.bytes_us + rates.operator_us

@@ -1,0 +1,262 @@
+"""What a network makes a machine do, operator by operator, after the runtime has fused its graph.
+
+onnxruntime merges operators before it runs them, and only the merged ones cost time. So the graph is
+taken from the runtime itself: a session writes the graph it made, and its profile of one inference names
+the shapes of every operator. No time of that profile is used.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from automl.hardware.prediction.kinds import CONVOLUTIONS, FREE, OperatorKind, kind_of
+
+__all__ = ["Operator", "Profiled", "profile_operators", "read_operators"]
+
+_ITEM_BYTES = {"float": 4, "float16": 2, "double": 8, "int64": 8, "int32": 4, "bool": 1}
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator of a fused graph, batch 1."""
+
+    name: str
+    """Of its node, for looking it up."""
+    kind: OperatorKind
+    is_int8: bool
+    macs: int
+    """Multiply-accumulates; 0 where there are none."""
+    read_bytes: int
+    """Of what other operators computed."""
+    weight_bytes: int
+    written_bytes: int
+    in_channels: int
+    """Values that go into one result at one place; 1 for those that mix no channels."""
+    out_channels: int
+    places: int
+    """Positions (height x width, or tokens) that are computed."""
+    window: int
+    """Side of the window that is looked at, pixels; 1 for none."""
+    shrinking: float = 1.0
+    """How many times fewer places are left by it, or by the depthwise operator that it feeds: devices
+    that pass results on without storing them do part of the work only."""
+
+
+@dataclass(frozen=True)
+class Profiled:
+    """An operator and the time that one inference spent in it on the machine that ran it."""
+
+    operator: Operator
+    microseconds: float
+
+
+def read_operators(path: Path, *, frame_size: tuple[int, int]) -> tuple[Operator, ...]:
+    """Return the operators of an ONNX file as this machine's runtime fuses them.
+
+    Takes as long as one inference. Operators that cost nothing (reshaping) are left out.
+
+    Args:
+        frame_size: (height, width) to run with where the file leaves them open.
+
+    Raises:
+        Exception: of onnxruntime, when the file is no model that it can run.
+    """
+    return tuple(one.operator for one in profile_operators(path, frame_size=frame_size, runs=1))
+
+
+def profile_operators(
+    path: Path, *, frame_size: tuple[int, int], runs: int
+) -> tuple[Profiled, ...]:
+    """Return the operators with the median time of several inferences, one thread.
+
+    Timing every operator costs time itself: the sum is above the latency of the whole.
+    """
+    with tempfile.TemporaryDirectory(prefix="automl-operators-") as folder:
+        nodes, events = _run(path, Path(folder), frame_size, runs)
+    return tuple(_gather(nodes, events))
+
+
+def _run(
+    path: Path, folder: Path, frame_size: tuple[int, int], runs: int
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the fused graph's nodes by name, and the profile's events of kernels."""
+    import numpy as np
+    import onnx
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    options.optimized_model_filepath = str(folder / "fused.onnx")
+    options.enable_profiling = True
+    options.profile_file_prefix = str(folder / "profile")
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    (given,) = session.get_inputs()
+    shape = _shape(given.shape, frame_size)
+    is_frame = given.type == "tensor(uint8)"
+    feed = np.full(shape, 127 if is_frame else 0.5, np.uint8 if is_frame else np.float32)
+    for _ in range(runs):
+        session.run(None, {given.name: feed})
+    events = json.loads(Path(session.end_profiling()).read_text())
+    fused = onnx.load(str(folder / "fused.onnx"), load_external_data=False)
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in fused.graph.initializer}
+    users: dict[str, list[str]] = {}
+    for node in fused.graph.node:
+        for given_name in node.input:
+            users.setdefault(given_name, []).append(node.name)
+    nodes = {node.name: _Node.read(node, shapes, users) for node in fused.graph.node}
+    return nodes, [e for e in events if e["name"].endswith("_kernel_time")]
+
+
+def _shape(dims: Sequence[int | str | None], frame_size: tuple[int, int]) -> tuple[int, ...]:
+    """Fill in open dimensions: batch 1, and the frame's height and width in their order."""
+    sides = iter(frame_size)
+    return tuple(
+        dim if isinstance(dim, int) else 1 if place == 0 else next(sides)
+        for place, dim in enumerate(dims)
+    )
+
+
+@dataclass(frozen=True)
+class _Node:
+    """What the fused graph says of an operator beside its shapes."""
+
+    kind: str
+    group: int
+    weight: tuple[int, ...] | None
+    """Shape of its largest constant."""
+    weight_items: int
+    kernel: tuple[int, ...]
+    stride: int
+    feeds: tuple[str, ...]
+    """Names of the operators that use its results."""
+
+    @classmethod
+    def read(
+        cls, node: Any, shapes: Mapping[str, tuple[int, ...]], users: Mapping[str, list[str]]
+    ) -> _Node:
+        group, kernel, stride = 1, (), 1
+        for attribute in node.attribute:
+            if attribute.name == "group":
+                group = attribute.i
+            elif attribute.name == "kernel_shape":
+                kernel = tuple(attribute.ints)
+            elif attribute.name == "strides":
+                stride = max(attribute.ints)
+        constants = [shapes[name] for name in node.input if name in shapes]
+        largest = max(constants, key=math.prod, default=None)
+        feeds = tuple(user for result in node.output for user in users.get(result, ()))
+        items = sum(map(math.prod, constants))
+        return cls(node.op_type, group, largest, items, kernel, stride, feeds)
+
+    @property
+    def is_depthwise(self) -> bool:
+        return self.group > 1 and self.weight is not None and self.weight[1] == 1
+
+
+def _gather(nodes: Mapping[str, _Node], events: Sequence[dict[str, Any]]) -> Iterator[Profiled]:
+    """Join the events of all runs by node."""
+    from statistics import median
+
+    times: dict[str, list[float]] = {}
+    arguments: dict[str, dict[str, Any]] = {}
+    for event in events:
+        name = event["name"].removesuffix("_kernel_time")
+        times.setdefault(name, []).append(float(event["dur"]))
+        arguments[name] = event["args"]
+    for name, given in arguments.items():
+        operator = _operator(name, given, nodes)
+        if operator is not None:
+            yield Profiled(operator, median(times[name]))
+
+
+def _operator(name: str, given: Mapping[str, Any], nodes: Mapping[str, _Node]) -> Operator | None:
+    op_type, node = given["op_name"], nodes.get(name)
+    if op_type in FREE:
+        return None
+    inputs = [next(iter(one.items())) for one in given["input_type_shape"]]
+    outputs = [next(iter(one.items())) for one in given["output_type_shape"]]
+    if not outputs:
+        return None
+    written = sum(_bytes(one) for one in outputs)
+    weights = node.weight_items if node is not None else 0
+    is_int8 = any(kind in ("int8", "uint8") for kind, _ in inputs) and op_type not in ("Cast",)
+    weight_bytes = weights * (1 if is_int8 else 4)
+    read = max(0, sum(_bytes(one) for one in inputs) - weight_bytes)
+    plain: dict[str, Any] = {
+        "name": name,
+        "is_int8": is_int8,
+        "read_bytes": read,
+        "weight_bytes": weight_bytes,
+        "written_bytes": written,
+    }
+    items = math.prod(outputs[0][1])
+    if op_type in CONVOLUTIONS and node is not None and node.weight is not None:
+        followers = [nodes[user] for user in node.feeds if user in nodes]
+        reduced = [user.stride for user in followers if user.is_depthwise]
+        shrinking = float(node.stride * (reduced[0] if len(reduced) == len(followers) == 1 else 1))
+        return _convolution(plain | {"shrinking": shrinking}, node, inputs[0][1], outputs[0][1])
+    kind = kind_of(op_type)
+    if kind == "matrix":
+        inner = inputs[0][1][-1] if inputs[0][1] else 1
+        columns = outputs[0][1][-1] if outputs[0][1] else 1
+        return Operator(
+            **plain,
+            kind=kind,
+            macs=items * inner,
+            in_channels=inner,
+            out_channels=columns,
+            places=max(1, items // max(1, columns)),
+            window=1,
+        )
+    return Operator(
+        **plain,
+        kind=kind,
+        macs=0,
+        in_channels=1,
+        out_channels=1,
+        places=items,
+        window=max(node.kernel, default=1) if node is not None else 1,
+    )
+
+
+def _convolution(
+    plain: Mapping[str, Any], node: _Node, given: Sequence[int], result: Sequence[int]
+) -> Operator:
+    weight = node.weight or ()
+    sides = weight[2:] or (1, 1)
+    window = math.prod(sides)
+    transposed = node.kind == "ConvTranspose"
+    inner = weight[1]
+    out_channels = weight[0] if not transposed else weight[1] * node.group
+    items = math.prod(result)
+    if transposed:
+        macs = math.prod(given) * weight[1] * window
+        inner = weight[0] // node.group
+    else:
+        macs = items * inner * window
+    places = max(1, items // max(1, out_channels))
+    if node.group == 1:
+        kind: OperatorKind = "pointwise" if window == 1 else "convolution"
+    else:
+        kind = "depthwise" if inner == 1 and not transposed else "grouped"
+    return Operator(
+        **plain,
+        kind=kind,
+        macs=macs,
+        in_channels=inner,
+        out_channels=out_channels,
+        places=places,
+        window=max(sides),
+    )
+
+
+def _bytes(one: tuple[str, Sequence[int]]) -> int:
+    kind, shape = one
+    return math.prod(shape) * _ITEM_BYTES.get(kind, 1)

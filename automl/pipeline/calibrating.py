@@ -1,0 +1,242 @@
+"""Learning how fast a device is: a set of small networks is measured on it, as files like those delivered.
+
+The files are exported once and kept in the cache; measuring them takes a minute or two.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from automl.errors import AutomlError
+from automl.export.metadata import package_versions
+from automl.hardware.device import Device, MeasureRequest
+from automl.hardware.host import local_host
+from automl.hardware.prediction.calibration import (
+    CalibratedFile,
+    Calibration,
+    CallCost,
+    calibrated_file,
+    save_calibration,
+)
+from automl.hardware.prediction.latency_model import FEWEST_NETWORKS
+from automl.hardware.prediction.operators import read_operators
+from automl.pipeline.jobs import Exported, ExportJob, export_untrained
+from automl.pipeline.workers import JobFailure, WorkerPool
+from automl.records import Architecture, Measurement, Scope, TaskOptions
+from automl.storage import cache_folder, sha256_bytes, sha256_file, write_atomic
+
+__all__ = ["CALIBRATION_SET", "SCHEMES", "ExportedNetwork", "calibrate", "export_set"]
+
+CALIBRATION_SET: tuple[tuple[str, int], ...] = (
+    ("mobilenetv2_050", 160),
+    ("mobilenetv3_small_100", 224),
+    ("tf_efficientnet_lite0", 128),
+    ("efficientnet_b0", 128),
+    ("resnet10t", 176),
+    ("resnet18", 128),
+    ("resnet26t", 128),
+    ("regnetx_002", 160),
+    ("regnety_002", 192),
+    ("mnasnet_small", 224),
+    ("ghostnet_050", 192),
+    ("tinynet_e", 106),
+    ("lcnet_050", 224),
+    ("convnext_atto", 96),
+    ("vit_tiny_patch16_224", 224),
+    ("mobilevit_xxs", 128),
+    ("repvgg_a0", 128),
+    ("fbnetc_100", 160),
+    ("densenet121", 96),
+    ("cs3darknet_s", 128),
+    ("edgenext_xx_small", 128),
+    ("tf_efficientnet_lite0", 288),
+)
+"""timm networks with their image sizes: small ones, of as many kinds of operators as there are."""
+SCHEMES = ("float32", "int8-static")
+_CLASSES = tuple(f"class-{number}" for number in range(10))
+_CALLED = ("lcnet_050", 128)
+_FRAMES = ((240, 320), (960, 1280))
+"""A small network on frames of two sizes (height, width): what a call costs beside the network."""
+_RUNS = 40
+_SECONDS = 0.6
+_LONGEST_SECONDS = 3.0
+_FILES_AT_ONCE = 12
+
+
+@dataclass(frozen=True)
+class ExportedNetwork:
+    """One file of a set."""
+
+    name: str
+    """``mobilenetv2_050-full-160.int8-static``."""
+    path: Path
+    frame_size: tuple[int, int]
+
+
+def calibrate(
+    device: Device,
+    *,
+    name: str,
+    threads: int = 1,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Calibration:
+    """Measure the calibration set on a device and keep what was found.
+
+    Args:
+        device: where to measure.
+        name: under which the device is known from now on.
+        threads: processor threads of the models.
+        progress: told in one line what is being done.
+
+    Raises:
+        AutomlError: when the device cannot be reached, or too few networks ran on it.
+    """
+    files = export_set(progress=progress)
+    called = export_set([_CALLED], frames=_FRAMES, schemes=("float32",), progress=progress)
+    answers = _measure(device, files, threads, progress)
+    found: list[CalibratedFile] = []
+    for file, answer in zip(files, answers, strict=True):
+        if answer is not None:
+            operators = read_operators(file.path, frame_size=file.frame_size)
+            found.append(calibrated_file(file.name, operators, answer))
+    if len(found) < FEWEST_NETWORKS:
+        raise AutomlError(
+            f"Only {len(found)} of {len(files)} networks of the calibration set ran on "
+            f"'{device.name}'; at least {FEWEST_NETWORKS} are needed. Run `automl doctor` there."
+        )
+    frame, file_cost = _call_costs(device, called, threads)
+    calibration = Calibration(
+        device=name,
+        host=device.host(),
+        threads=threads,
+        files=tuple(found),
+        frame=frame,
+        file=file_cost,
+        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    save_calibration(calibration)
+    return calibration
+
+
+def export_set(
+    networks: Sequence[tuple[str, int]] = CALIBRATION_SET,
+    *,
+    frames: Sequence[tuple[int, int] | None] = (None,),
+    schemes: Sequence[str] = SCHEMES,
+    progress: Callable[[str], None] = lambda text: None,
+) -> list[ExportedNetwork]:
+    """Return the files of a set of networks, exported untrained where the cache has them not.
+
+    Networks that cannot be exported or quantized are left out, and that is told.
+
+    Args:
+        networks: timm names with image sizes, pixels a side.
+        frames: (height, width) of the frames each is made for; ``None``: those of its image size.
+    """
+    folder = cache_folder("calibration-set") / sha256_bytes(
+        json.dumps([package_versions(), list(schemes)]).encode()
+    )
+    folder.mkdir(exist_ok=True)
+    wanted = [(n, frame or (n[1], n[1])) for n in networks for frame in frames]
+    missing = [one for one in wanted if not _listing(folder, *one).exists()]
+    if missing:
+        with WorkerPool(2, threads=1) as pool:
+            jobs = [_job(*one, tuple(schemes), folder) for one in missing]
+            for one, made in zip(missing, pool.map(export_untrained, jobs), strict=True):
+                progress(f"exported {one[0][0]} at {one[0][1]} px")
+                if isinstance(made, JobFailure):
+                    progress(f"{one[0][0]} is left out: {made.error}")
+                files = made.files if isinstance(made, Exported) else ()
+                write_atomic(_listing(folder, *one), json.dumps([f.path for f in files]).encode())
+    return [
+        ExportedNetwork(Path(path).stem, Path(path), frame)
+        for network, frame in wanted
+        for path in json.loads(_listing(folder, network, frame).read_text())
+    ]
+
+
+def _job(
+    network: tuple[str, int], frame: tuple[int, int], schemes: tuple[str, ...], folder: Path
+) -> ExportJob:
+    own = folder / f"{network[0]}-{frame[0]}x{frame[1]}"
+    own.mkdir(exist_ok=True)
+    return ExportJob(
+        architecture=Architecture(network[0], network[0], None, network[1]),
+        task="classification",
+        classes=_CLASSES,
+        options=TaskOptions(),
+        frame_size=frame,
+        typical_frame=frame,
+        schemes=schemes,
+        instruction_sets=local_host().instruction_sets,
+        folder=str(own),
+    )
+
+
+def _listing(folder: Path, network: tuple[str, int], frame: tuple[int, int]) -> Path:
+    return folder / f"{network[0]}-{network[1]}-{frame[0]}x{frame[1]}.json"
+
+
+def _measure(
+    device: Device,
+    files: Sequence[ExportedNetwork],
+    threads: int,
+    progress: Callable[[str], None],
+) -> list[Measurement | None]:
+    found: list[Measurement | None] = []
+    for start in range(0, len(files), _FILES_AT_ONCE):
+        part = files[start : start + _FILES_AT_ONCE]
+        requests = [_request(f.path, f.frame_size, threads, Scope.MODEL) for f in part]
+        for answer in device.measure(requests, progress=progress):
+            if isinstance(answer, Measurement):
+                found.append(answer)
+            else:
+                progress(f"left out: {answer.error}")
+                found.append(None)
+    return found
+
+
+def _request(path: Path, frame_size: tuple[int, int], threads: int, scope: Scope) -> MeasureRequest:
+    return MeasureRequest(
+        path=str(path),
+        sha256=sha256_file(path),
+        threads=threads,
+        scope=scope,
+        frame_size=frame_size,
+        min_runs=_RUNS,
+        min_seconds=_SECONDS,
+        budgets=(),
+        stop_early=False,
+        memory=False,
+        max_seconds=_LONGEST_SECONDS,
+    )
+
+
+def _call_costs(
+    device: Device, files: Sequence[ExportedNetwork], threads: int
+) -> tuple[CallCost, CallCost]:
+    """Return what a call with a decoded and with an encoded frame costs beside the network.
+
+    Raises:
+        AutomlError: when a network that only handles frames does not run.
+    """
+    costs = []
+    for scope in (Scope.FRAME, Scope.FILE):
+        extra = []
+        for file in files:
+            requests = [
+                _request(file.path, file.frame_size, threads, s) for s in (Scope.MODEL, scope)
+            ]
+            alone, whole = device.measure(requests)
+            if not (isinstance(alone, Measurement) and isinstance(whole, Measurement)):
+                failed = next(a for a in (alone, whole) if not isinstance(a, Measurement))
+                raise AutomlError(f"A call could not be timed on '{device.name}': {failed.error}.")
+            extra.append(whole.p50_ms.value - alone.p50_ms.value)
+        small, large = (height * width / 1e6 for height, width in _FRAMES)
+        slope = max(0.0, (extra[1] - extra[0]) / (large - small))
+        costs.append(CallCost(extra[0] - slope * small, slope))
+    return costs[0], costs[1]
