@@ -47,6 +47,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "audit": Entry("automl.cli.audit:audit", "Check images, splits and labels of a spec."),
         "init": Entry("automl.cli.init:init", "Write a first spec for a folder of images."),
         "examples": Entry("automl.cli.examples:examples", "List or copy the specs that ship."),
+        "devices": Entry("automl.cli.devices:devices", "List machines that a model could run on."),
         "doctor": Entry("automl.cli.doctor:doctor", "Say what this machine has and lacks."),
     }
 )
