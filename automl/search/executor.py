@@ -25,6 +25,9 @@ __all__ = ["Resources", "SessionFactory", "StepReport", "TrialListener", "TrialS
 METRIC = "objective"
 _REDUCTION = 2
 """ASHA keeps the better half at each rung (Li et al. 2020, "A System for Massively Parallel HPT")."""
+_FEW_TRIALS = 3
+"""With no more than this, no trial is ended early: hardly another could use its time, and one noisy score
+would decide between two."""
 _GRACE_PERCENT = 40
 """No trial is judged before so much of its training is done: the first quarter is its warm-up. Trials
 of different length are compared at the same part of their schedule; by epochs, a longer training
@@ -112,7 +115,6 @@ def search(
     """
     from ray import tune
     from ray.tune import CheckpointConfig, RunConfig, TuneConfig, Tuner
-    from ray.tune.schedulers import ASHAScheduler
 
     remaining = None if trials is None else max(0, trials - len(tried))
     if remaining == 0 or time_budget_s <= 0 or not may_start():
@@ -129,12 +131,7 @@ def search(
                 metric=METRIC,
                 mode="max",
                 search_alg=searcher,
-                scheduler=ASHAScheduler(
-                    time_attr="percent",
-                    max_t=101,  # a trial ends by itself, with its file written
-                    grace_period=_GRACE_PERCENT,
-                    reduction_factor=_REDUCTION,
-                ),
+                scheduler=_scheduler(trials),
                 num_samples=-1 if remaining is None else remaining,
                 max_concurrent_trials=resources.concurrent,
                 time_budget_s=time_budget_s,
@@ -151,6 +148,20 @@ def search(
         )
         with _quiet():
             tuner.fit()
+
+
+def _scheduler(trials: int | None) -> Any:
+    """Return what ends weak trials early, or lets all go on where there are few."""
+    from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
+
+    if trials is not None and trials <= _FEW_TRIALS:
+        return FIFOScheduler()
+    return ASHAScheduler(
+        time_attr="percent",
+        max_t=101,  # a trial ends by itself, with its file written
+        grace_period=_GRACE_PERCENT,
+        reduction_factor=_REDUCTION,
+    )
 
 
 def _searcher(

@@ -96,7 +96,11 @@ def _run(
     options.optimized_model_filepath = str(folder / "fused.onnx")
     options.enable_profiling = True
     options.profile_file_prefix = str(folder / "profile")
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    model = onnx.load(str(path))
+    for number, node in enumerate(model.graph.node):
+        node.name = node.name or f"operator-{number}"
+    content = model.SerializeToString()
+    session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
     shape = _shape(given.shape, frame_size)
     is_frame = given.type == "tensor(uint8)"
@@ -105,12 +109,18 @@ def _run(
         session.run(None, {given.name: feed})
     events = json.loads(Path(session.end_profiling()).read_text())
     fused = onnx.load(str(folder / "fused.onnx"), load_external_data=False)
-    shapes = {tensor.name: tuple(tensor.dims) for tensor in fused.graph.initializer}
+    constants = {
+        tensor.name: (
+            tuple(tensor.dims),
+            onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize,
+        )
+        for tensor in fused.graph.initializer
+    }
     users: dict[str, list[str]] = {}
     for node in fused.graph.node:
         for given_name in node.input:
             users.setdefault(given_name, []).append(node.name)
-    nodes = {node.name: _Node.read(node, shapes, users) for node in fused.graph.node}
+    nodes = {node.name: _Node.read(node, constants, users) for node in fused.graph.node}
     return nodes, [e for e in events if e["name"].endswith("_kernel_time")]
 
 
@@ -131,7 +141,9 @@ class _Node:
     group: int
     weight: tuple[int, ...] | None
     """Shape of its largest constant."""
-    weight_items: int
+    weight_bytes: int
+    constant: tuple[bool, ...]
+    """Whether each input is one, in their order."""
     kernel: tuple[int, ...]
     stride: int
     feeds: tuple[str, ...]
@@ -139,8 +151,17 @@ class _Node:
 
     @classmethod
     def read(
-        cls, node: Any, shapes: Mapping[str, tuple[int, ...]], users: Mapping[str, list[str]]
+        cls,
+        node: Any,
+        constants_of: Mapping[str, tuple[tuple[int, ...], int]],
+        users: Mapping[str, list[str]],
     ) -> _Node:
+        """Read a node of the graph.
+
+        Args:
+            constants_of: shape and bytes an item of the graph's constants, by name.
+            users: names of the nodes that take a result, by its name.
+        """
         group, kernel, stride = 1, (), 1
         for attribute in node.attribute:
             if attribute.name == "group":
@@ -149,11 +170,18 @@ class _Node:
                 kernel = tuple(attribute.ints)
             elif attribute.name == "strides":
                 stride = max(attribute.ints)
-        constants = [shapes[name] for name in node.input if name in shapes]
-        largest = max(constants, key=math.prod, default=None)
-        feeds = tuple(user for result in node.output for user in users.get(result, ()))
-        items = sum(map(math.prod, constants))
-        return cls(node.op_type, group, largest, items, kernel, stride, feeds)
+        constants = [constants_of[name] for name in node.input if name in constants_of]
+        largest = max(constants, key=lambda one: math.prod(one[0]), default=None)
+        return cls(
+            kind=node.op_type,
+            group=group,
+            weight=None if largest is None else largest[0],
+            weight_bytes=sum(math.prod(shape) * size for shape, size in constants),
+            constant=tuple(name in constants_of for name in node.input),
+            kernel=kernel,
+            stride=stride,
+            feeds=tuple(user for result in node.output for user in users.get(result, ())),
+        )
 
     @property
     def is_depthwise(self) -> bool:
@@ -165,15 +193,16 @@ def _gather(nodes: Mapping[str, _Node], events: Sequence[dict[str, Any]]) -> Ite
     from statistics import median
 
     times: dict[str, list[float]] = {}
-    arguments: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for event in events:
+        place = event["args"]["node_index"]
+        times.setdefault(place, []).append(float(event["dur"]))
+        found[place] = event
+    for place, event in found.items():
         name = event["name"].removesuffix("_kernel_time")
-        times.setdefault(name, []).append(float(event["dur"]))
-        arguments[name] = event["args"]
-    for name, given in arguments.items():
-        operator = _operator(name, given, nodes)
+        operator = _operator(name, event["args"], nodes)
         if operator is not None:
-            yield Profiled(operator, median(times[name]))
+            yield Profiled(operator, median(times[place]))
 
 
 def _operator(name: str, given: Mapping[str, Any], nodes: Mapping[str, _Node]) -> Operator | None:
@@ -185,15 +214,16 @@ def _operator(name: str, given: Mapping[str, Any], nodes: Mapping[str, _Node]) -
     if not outputs:
         return None
     written = sum(_bytes(one) for one in outputs)
-    weights = node.weight_items if node is not None else 0
     is_int8 = any(kind in ("int8", "uint8") for kind, _ in inputs) and op_type not in ("Cast",)
-    weight_bytes = weights * (1 if is_int8 else 4)
-    read = max(0, sum(_bytes(one) for one in inputs) - weight_bytes)
+    constant = (False, *[True] * len(inputs))
+    if node is not None and len(node.constant) == len(inputs):
+        constant = node.constant
+    read = sum(_bytes(one) for one, fixed in zip(inputs, constant, strict=False) if not fixed)
     plain: dict[str, Any] = {
         "name": name,
         "is_int8": is_int8,
         "read_bytes": read,
-        "weight_bytes": weight_bytes,
+        "weight_bytes": 0 if node is None else node.weight_bytes,
         "written_bytes": written,
     }
     items = math.prod(outputs[0][1])

@@ -1,0 +1,82 @@
+"""What is learnt from ten published latencies holds for networks that were left out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from automl.errors import AutomlError
+from automl.hardware.prediction.latency_model import fit
+from benchmarks.published_latency import Published, fbnet_operators, read_fbnet
+
+SAMPLE = Path(__file__).parent / "data" / "fbnet_latency_sample.csv"
+
+
+@pytest.fixture(scope="module")
+def networks() -> list[Published]:
+    return read_fbnet(SAMPLE)
+
+
+@pytest.mark.parametrize(
+    ("device", "error", "rank"), [("raspi4", 0.05, 0.95), ("fpga", 0.04, 0.97)]
+)
+def test_ten_networks_teach_the_latency_of_others(
+    networks: list[Published], device: str, error: float, rank: float
+) -> None:
+    known, asked = networks[:10], networks[10:]
+    model = fit([n.operators for n in known], [n.latency_ms[device] for n in known])
+    answers = model.predict([n.operators for n in asked])
+    truth = np.array([n.latency_ms[device] for n in asked])
+    values = np.array([answer.value for answer in answers])
+    assert np.mean(np.abs(values - truth) / truth) < error
+    assert spearmanr(values, truth)[0] > rank
+    inside = [a.low <= y <= a.high for a, y in zip(answers, truth, strict=True)]
+    assert np.mean(inside) > 0.7
+
+
+def test_a_network_unlike_all_that_were_measured_is_less_sure(networks: list[Published]) -> None:
+    known = networks[:10]
+    model = fit([n.operators for n in known], [n.latency_ms["raspi4"] for n in known])
+    usual = networks[20].operators
+    strange = tuple(replace(o, kind="matrix", in_channels=o.in_channels * 64) for o in usual)
+    like, unlike = model.predict([usual, strange])
+    assert (unlike.high - unlike.low) / unlike.value > 3 * (like.high - like.low) / like.value
+
+
+def test_what_was_measured_is_found_again(networks: list[Published]) -> None:
+    known = networks[:12]
+    truth = [n.latency_ms["fpga"] for n in known]
+    answers = fit([n.operators for n in known], truth).predict([n.operators for n in known])
+    assert [a.value for a in answers] == pytest.approx(truth, rel=0.03)
+
+
+def test_too_few_networks_are_refused(networks: list[Published]) -> None:
+    few = networks[:4]
+    with pytest.raises(AutomlError) as caught:
+        fit([n.operators for n in few], [n.latency_ms["fpga"] for n in few])
+    assert str(caught.value) == "A device is calibrated with at least 5 networks; got 4."
+
+
+@pytest.mark.parametrize("latency", [0.0, -1.0, float("nan"), float("inf")])
+def test_latencies_that_cannot_be_are_refused(networks: list[Published], latency: float) -> None:
+    known = networks[:6]
+    with pytest.raises(AutomlError, match="Latencies are above zero"):
+        fit([n.operators for n in known], [latency, *(n.latency_ms["fpga"] for n in known[1:])])
+
+
+def test_a_skipped_block_costs_nothing_unless_its_shape_changes() -> None:
+    first, stride = fbnet_operators(["k3_e1"] * 22), fbnet_operators(["skip"] * 22)
+    assert (
+        len(first) == 22 * 3 + 3 + 15
+    )  # three convolutions a block, and additions where shapes agree
+    assert len(stride) == 3 + 1 + 6
+    assert sum(o.macs for o in stride) < sum(o.macs for o in first)
+
+
+def test_an_unknown_block_is_named() -> None:
+    with pytest.raises(ValueError, match="A block is 'skip' or like 'k3_e6_g2'; got 'conv'"):
+        fbnet_operators(["conv"] * 22)
