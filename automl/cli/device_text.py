@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from automl.hardware.catalogue.quantities import format_price, format_rate
 from automl.records import DeviceProfile, Figure, Host, NetworkLink
+from automl.spec.problems import escape
 from automl.units import format_latency, format_share, format_size
 
 __all__ = ["describe_device", "describe_host", "device_rows"]
@@ -37,7 +38,8 @@ def device_rows(host: Host, devices: Sequence[DeviceProfile]) -> list[tuple[str,
     This machine comes first, then all others by kind and name.
     """
     this = ("local", "this machine", host.cpu, format_size(host.memory_bytes), "measured", "-", "-")
-    return [this, *map(_row, sorted(devices, key=lambda device: (device.kind, device.name)))]
+    rows = [this, *map(_row, sorted(devices, key=lambda device: (device.kind, device.name)))]
+    return [tuple(map(escape, row)) for row in rows]
 
 
 def describe_host(host: Host) -> str:
@@ -89,7 +91,7 @@ def describe_device(device: DeviceProfile) -> str:
     for limit in _limits(device):
         lines += _wrap(limit, first="  - ")
     lines += ["", "How to be sure", *_advice(device)]
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(escape, lines)) + "\n"
 
 
 def _row(device: DeviceProfile) -> tuple[str, ...]:

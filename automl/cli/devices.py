@@ -68,13 +68,13 @@ def devices(ctx: click.Context, as_json: bool) -> None:
 def show(name: str, as_json: bool, as_yaml: bool) -> None:
     """Explain the device NAME (or a YAML file): every figure with its source, and its limits."""
     from automl.cli.device_text import describe_device, describe_host
-    from automl.hardware.catalogue import device_file, load_device
+    from automl.hardware.catalogue import load_device, read_device_text
     from automl.hardware.host import local_host
 
     if as_json and as_yaml:
         raise click.UsageError("'--json' and '--yaml' exclude each other. Leave one out.")
     if as_yaml:
-        click.echo(device_file(name).read_text(encoding="utf-8"), nl=False)
+        click.echo(read_device_text(name), nl=False)
     elif name == "local":
         host = local_host()
         click.echo(_text(host) if as_json else describe_host(host), nl=False)

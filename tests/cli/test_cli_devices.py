@@ -124,6 +124,16 @@ def test_show_prints_json_and_the_file_itself(own_folder: Path) -> None:
     assert any(line.startswith("my-board ") for line in run().splitlines())
 
 
+def test_own_file_cannot_steer_the_terminal(own_folder: Path) -> None:
+    own_folder.mkdir()
+    text = run("show", "raspberry-pi-5", "--yaml")
+    hostile = text.replace("processor: Broadcom", 'processor: "\\x1b[31m[red]Broad"  # ')
+    (own_folder / "hostile.yaml").write_text(hostile, encoding="utf-8")
+    told = run("show", "hostile") + run()
+    assert "\x1b" not in told
+    assert told.count("\\x1b[31m[red]Broad") == 2
+
+
 def test_schema_is_that_of_a_device_file() -> None:
     assert json.loads(run("schema"))["title"] == "automl device"
 

@@ -33,6 +33,7 @@ from automl.hardware.catalogue.quantities import (
 )
 from automl.hardware.catalogue.schema import OPERATOR_CLASSES
 from automl.records import DeviceProfile, Figure, dump_record, load_record
+from automl.spec.problems import shown
 from automl.spec.yaml_source import parse_yaml
 
 SHIPPED = sorted(Path(catalogue.__file__).parent.glob("*.yaml"))
@@ -359,6 +360,23 @@ def test_file_is_called_as_a_device_may_be(name: str, own_folder: Path) -> None:
         load_device(str(own_folder / f"{name}.yaml"))
 
 
+def test_folder_of_devices_is_no_file(own_folder: Path) -> None:
+    write(own_folder)
+    with pytest.raises(SpecError) as caught:
+        device_names()
+    assert str(caught.value) == (
+        f"Devices lie in a folder; got the file {shown(str(own_folder))}. Move it away."
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["x/" * 3000 + "y.yaml", "~nobody-has-this-name/x.yaml", "a\0.yaml"]
+)
+def test_path_that_no_file_can_have_is_refused(name: str) -> None:
+    with pytest.raises(SpecError, match="There is no device file"):
+        load_device(name)
+
+
 def test_listing_names_reads_no_file(own_folder: Path) -> None:
     write(own_folder / "broken.yaml", "title: [")
     assert "broken" in device_names()
@@ -374,7 +392,7 @@ def test_listing_names_reads_no_file(own_folder: Path) -> None:
 def test_unreadable_file_is_told(own_folder: Path) -> None:
     own_folder.mkdir()
     (own_folder / "gone.yaml").symlink_to(own_folder / "nowhere")
-    with pytest.raises(SpecError, match=r"Cannot read device '.*gone.yaml': No such file"):
+    with pytest.raises(SpecError, match=r"Cannot read device .*: No such file or directory\."):
         load_device("gone")
 
 

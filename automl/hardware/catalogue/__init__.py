@@ -28,6 +28,7 @@ __all__ = [
     "is_device_path",
     "json_schema",
     "load_device",
+    "read_device_text",
     "user_folder",
 ]
 
@@ -40,7 +41,8 @@ _LOCAL = "local"
 
 def user_folder() -> Path:
     """Return where the user's own devices lie: ``$AUTOML_DEVICES`` or ``~/.config/automl/devices``."""
-    return Path(os.environ.get("AUTOML_DEVICES") or "~/.config/automl/devices").expanduser()
+    folder = os.environ.get("AUTOML_DEVICES") or "~/.config/automl/devices"
+    return Path(os.path.expanduser(folder))
 
 
 def device_names() -> tuple[str, ...]:
@@ -90,12 +92,21 @@ def device_file(name_or_path: str, *, base: Path | None = None) -> Path:
             "catalogue. 'automl devices' lists those."
         )
     if is_device_path(name_or_path):
-        return _existing((base or Path.cwd()) / Path(name_or_path).expanduser(), name_or_path)
+        return _existing((base or Path.cwd()) / os.path.expanduser(name_or_path), name_or_path)
     for path in _all_files():
         if path.stem == name_or_path and _name_problem(path.stem) is None:
             return path
     remedy = did_you_mean(escape(name_or_path[:100]), device_names())
     raise SpecError(f"Unknown device {shown(name_or_path)}.{remedy}")
+
+
+def read_device_text(name_or_path: str, *, base: Path | None = None) -> str:
+    """Return the text of a device's file, unchecked; see :func:`load_device`.
+
+    Raises:
+        SpecError: when there is no such device, or its file cannot be read as text.
+    """
+    return _text_of(device_file(name_or_path, base=base))
 
 
 def is_device_path(name_or_path: str) -> bool:
@@ -112,9 +123,10 @@ def json_schema() -> dict[str, object]:
 
 
 def _existing(path: Path, given: str) -> Path:
-    if path.is_dir():
+    # The functions of os.path answer 'no' where no file can have such a name; those of Path raise.
+    if os.path.isdir(path):
         raise SpecError(f"Device {shown(given)} is a folder. Name a YAML file in it.")
-    if not path.exists():
+    if not os.path.exists(path):
         remedy = did_you_mean(escape(path.stem[:100]), device_names())
         raise SpecError(f"There is no device file {shown(given)}.{remedy}")
     return path
@@ -123,8 +135,11 @@ def _existing(path: Path, given: str) -> Path:
 def _all_files() -> tuple[Path, ...]:
     """Return one file a name: a user's own stands before the one that ships."""
     found: dict[str, Path] = {}
-    for folder in (user_folder(), _SHIPPED):
-        for path in sorted(folder.glob("*")) if folder.is_dir() else ():
+    own = user_folder()
+    if own.exists() and not own.is_dir():
+        raise SpecError(f"Devices lie in a folder; got the file {shown(str(own))}. Move it away.")
+    for folder in (own, _SHIPPED):
+        for path in sorted(folder.glob("*")):
             if path.suffix.lower() in _SUFFIXES:
                 found.setdefault(path.stem, path)
     return tuple(found.values())
@@ -141,11 +156,8 @@ def _name_problem(name: str) -> str | None:
     return None
 
 
-def _read(path: Path) -> DeviceProfile:
-    from automl.hardware.catalogue.convert import to_profile
-    from automl.hardware.catalogue.schema import DeviceModel
-    from automl.spec.document import validate
-    from automl.spec.yaml_source import decode, parse_yaml, read_bytes
+def _text_of(path: Path) -> str:
+    from automl.spec.yaml_source import decode, read_bytes
 
     source = str(path)
     try:
@@ -153,7 +165,14 @@ def _read(path: Path) -> DeviceProfile:
     except OSError as error:
         reason = error.strerror or str(error)
         raise SpecError(f"Cannot read device {shown(source)}: {reason}.") from error
-    document = parse_yaml(decode(content, source=source), source=source, kind="device")
+    return decode(content, source=source)
+
+
+def _read(path: Path) -> DeviceProfile:
+    from automl.hardware.catalogue.convert import to_profile
+    from automl.hardware.catalogue.schema import DeviceModel
+    from automl.spec.document import validate
+    from automl.spec.yaml_source import parse_yaml
 
     def check(document: Document) -> Iterator[Problem]:
         from automl.hardware.catalogue.checks import check_device
@@ -162,4 +181,5 @@ def _read(path: Path) -> DeviceProfile:
             yield document.problem((), f"a device {problem}")
         yield from check_device(document)
 
+    document = parse_yaml(_text_of(path), source=str(path), kind="device")
     return to_profile(validate(document, DeviceModel, checks=check), name=path.stem)
