@@ -26,9 +26,7 @@ def usable_cores() -> int:
 
 def usable_memory_bytes() -> int:
     """Return the memory that this process may use: that of the machine, or less by cgroup."""
-    import psutil
-
-    total = int(psutil.virtual_memory().total)
+    total = _machine_memory_bytes()
     limit = memory_limit_bytes()
     return total if limit is None else min(total, limit)
 
@@ -59,6 +57,16 @@ def memory_limit_bytes(root: Path = Path("/")) -> int | None:
             if limit is not None and 0 < limit < _UNLIMITED_BYTES:
                 limits.append(limit)
     return min(limits, default=None)
+
+
+def _machine_memory_bytes() -> int:
+    """Return the memory of the machine, on Linux without psutil: a device may not have it."""
+    for line in _read(Path("/proc/meminfo")).splitlines():
+        if line.startswith("MemTotal:"):
+            return int(line.split()[1]) * 1024
+    import psutil
+
+    return int(psutil.virtual_memory().total)
 
 
 def _scheduled_cores() -> int:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from automl.errors import AutomlError
 from automl.hardware.device import MeasureFailure, MeasureRequest
@@ -20,6 +20,12 @@ from automl.hardware.statistics import PERCENTILES, percentile_interval
 from automl.records.measurement import Host, Measurement
 from automl.records.spec import Scope
 from automl.storage import sha256_file
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from automl.hardware.answers import RawOutputs
 
 __all__ = ["LocalDevice"]
 
@@ -73,6 +79,32 @@ class LocalDevice:
                 self._answer(request, jobs.get(i), refused.get(i) or timed[i], load, measured_at)
                 for i, request in enumerate(requests)
             )
+
+    def answer(
+        self,
+        path: str,
+        sha256: str,
+        images: Sequence[bytes | NDArray[np.uint8]],
+        *,
+        threads: int = 1,
+    ) -> list[RawOutputs]:
+        """Return what a file gives for each image, by the names of its outputs.
+
+        Args:
+            path: the ONNX file.
+            sha256: of the file.
+            images: encoded images, or ``(height, width, 3)`` uint8 RGB; resized as the file needs it.
+            threads: processor threads.
+
+        Raises:
+            ImageError: when an image cannot be decoded.
+            AutomlError: when the file is another one.
+        """
+        from automl.hardware.answers import fitting_frames, raw_outputs
+
+        if sha256_file(Path(path)) != sha256:
+            raise AutomlError(f"'{path}' is not the file with the SHA-256 {sha256} any more.")
+        return list(raw_outputs(path, fitting_frames(path, images), threads=threads))
 
     def _answer(
         self,

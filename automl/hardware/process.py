@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from automl.errors import AutomlError
 
-__all__ = ["Timing", "run_once", "time_all"]
+__all__ = ["Timing", "how_it_ended", "run_once", "time_all"]
 
 _START_S = 120.0
 """Starting takes about 0.3 s on two idle cores; the rest is room for slow disks and busy machines."""
@@ -121,7 +121,7 @@ def run_once(arguments: Sequence[str], stdin: str, *, timeout_s: float) -> str:
     except subprocess.TimeoutExpired as error:
         raise AutomlError(f"gave no answer within {timeout_s:.0f} s") from error
     if ended.returncode != 0:
-        raise AutomlError(_how_it_ended(ended.returncode, ended.stderr))
+        raise AutomlError(how_it_ended(ended.returncode, ended.stderr))
     return ended.stdout
 
 
@@ -144,7 +144,7 @@ def _run_worker(
         else:
             if len(current.outcomes) == len(jobs):
                 return current
-            reason = _how_it_ended(process.wait(), _tail(stderr))
+            reason = how_it_ended(process.wait(), _tail(stderr))
             retry = True
         if at is None:
             raise AutomlError(
@@ -224,7 +224,8 @@ class _Lines:
         self._queue.put(None)
 
 
-def _how_it_ended(returncode: int, stderr: str) -> str:
+def how_it_ended(returncode: int, stderr: str) -> str:
+    """Return how a process ended, with the end of what it wrote: ``was killed by SIGKILL …``."""
     if returncode < 0:
         name = signal.Signals(-returncode).name
         hint = " (as systems do when memory runs out)" if name == "SIGKILL" else ""
