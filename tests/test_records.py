@@ -33,8 +33,10 @@ from automl.records import (
     DataQuality,
     Dataset,
     DataSpec,
+    DeviceProfile,
     Epoch,
     FewExamples,
+    Figure,
     Finding,
     Interval,
     LabelErrors,
@@ -42,6 +44,7 @@ from automl.records import (
     LatencyBudget,
     Leakage,
     LearningCurve,
+    NetworkLink,
     Parity,
     PlannedArchitecture,
     PowerLaw,
@@ -57,6 +60,7 @@ from automl.records import (
     Scores,
     SearchSpec,
     Selection,
+    Source,
     Spec,
     Split,
     SplitCounts,
@@ -140,6 +144,34 @@ LEAKAGE = Leakage((("a.png", "b.png"),), ("s1",), ("b.png",), 10, CLEAN)
 CURVE = LearningCurve("images", "recall", (POINT,), LAW, (POINT,), 40, "more", (FEW,), 0.5)
 RULE = RuleBaseline("limits", "an image is", SCORES, SCORES, 0.5)
 
+FIGURE = Figure(2.5, "brief", "twice 1.25")
+SOURCE = Source("Product brief", None, "2026-11-22")
+LINK = NetworkLink(FIGURE, FIGURE, Figure(5e7, "brief"), "Images wait.")
+DEVICE = DeviceProfile(
+    name="board",
+    title="A board",
+    kind="cloud",
+    description="For tests.",
+    processor="2x Some core",
+    architecture="aarch64",
+    instruction_sets=("neon",),
+    provider=None,
+    precisions=("float32",),
+    unsupported_operators=("Einsum",),
+    cores=FIGURE,
+    memory_bytes=FIGURE,
+    bandwidth_bytes_s=FIGURE,
+    peak_flops={"float32": FIGURE},
+    idle_w=None,
+    load_w=FIGURE,
+    price_usd=None,
+    price_usd_hour=FIGURE,
+    network=LINK,
+    efficiency={"dense": FIGURE},
+    operator_cost_us=FIGURE,
+    sources={"brief": SOURCE},
+    notes=("A note.",),
+)
 EVERY: tuple[object, ...] = (
     SUSPECT,
     POINT,
@@ -191,6 +223,10 @@ EVERY: tuple[object, ...] = (
     StageTime("plan", 1.0),
     TaskOptions(0.02, "tiles", 0.8),
     TruthRef("/c/truth", "k"),
+    DEVICE,
+    FIGURE,
+    LINK,
+    SOURCE,
     RUN,
 )
 
