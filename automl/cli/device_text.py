@@ -76,7 +76,7 @@ def describe_device(device: DeviceProfile) -> str:
         ("kind", device.kind),
         ("processor", device.processor),
         ("architecture", device.architecture),
-        ("calculates in", " and ".join(device.precisions)),
+        ("calculates in", ", ".join(device.precisions)),
         ("instruction sets", ", ".join(device.instruction_sets) or "none that matter"),
         ("runtime", f"onnxruntime, {device.provider}" if device.provider else "the vendor's own"),
     )
