@@ -48,6 +48,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "init": Entry("automl.cli.init:init", "Write a first spec for a folder of images."),
         "examples": Entry("automl.cli.examples:examples", "List or copy the specs that ship."),
         "devices": Entry("automl.cli.devices:devices", "List machines that a model could run on."),
+        "agent": Entry("automl.cli.agent:agent", "Measure here the models of another machine."),
         "doctor": Entry("automl.cli.doctor:doctor", "Say what this machine has and lacks."),
     }
 )

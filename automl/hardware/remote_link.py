@@ -176,8 +176,10 @@ class AgentLink:
         *,
         connect_s: float = _CONNECT_S,
     ) -> dict[str, Any]:
-        with contextlib.closing(self._connect(answer_s, connect_s)) as connection:
-            response = self._send(connection, method, path, body)
+        with (
+            contextlib.closing(self._connect(answer_s, connect_s)) as connection,
+            self._send(connection, method, path, body) as response,
+        ):
             content = response.read(_MOST_MESSAGE_BYTES + 1)
             if response.length and len(content) <= _MOST_MESSAGE_BYTES:
                 raise http.client.IncompleteRead(content, response.length)
@@ -211,8 +213,10 @@ class AgentLink:
         return connection.getresponse()
 
     def _fetch(self, path: str, file: Path, max_bytes: int) -> None:
-        with contextlib.closing(self._connect(self._answer_s, _CONNECT_S)) as connection:
-            response = self._send(connection, "GET", path, None)
+        with (
+            contextlib.closing(self._connect(self._answer_s, _CONNECT_S)) as connection,
+            self._send(connection, "GET", path, None) as response,
+        ):
             if response.status != 200:
                 self._check(response, response.read(_MOST_MESSAGE_BYTES + 1))
             if response.length is None or response.length > max_bytes:

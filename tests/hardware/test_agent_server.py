@@ -1,0 +1,409 @@
+"""A real agent over HTTP: who is refused, what is refused, and that nothing of it stays behind."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import onnx
+import psutil
+import pytest
+from agent_process import TOKEN, AgentProcess, files_in, order_of, wait_until
+
+import automl
+
+Make = Callable[..., Any]
+_JOB = "/v1/jobs/" + "a" * 32
+
+
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
+    folder = tmp_path_factory.mktemp("agent")
+    with AgentProcess(folder, "--max-upload", "1MiB", "--allow-host", "bench.example") as started:
+        yield started
+
+
+def _code(content: bytes) -> str:
+    code: str = json.loads(content)["code"]
+    return code
+
+
+def _send(agent: AgentProcess, content: bytes, **more: Any) -> Any:
+    digest = hashlib.sha256(content).hexdigest()
+    return agent.ask("PUT", f"/v1/models/{digest}", content, **more)
+
+
+def _running(agent: AgentProcess, make_network: Make, job: str, **changes: Any) -> None:
+    """Begin a job that lasts."""
+    network = make_network("slow.onnx")
+    assert _send(agent, network.path.read_bytes()).status == 200
+    request = network.request(path="", min_seconds=60.0, max_seconds=60.0, **changes)
+    assert agent.ask("PUT", job, json.dumps(order_of(request)).encode()).status == 200
+    assert wait_until(agent.workers)
+
+
+def test_the_greeting_tells_how_to_use_it_and_hides_a_given_token(agent: AgentProcess) -> None:
+    assert f"    device: http://127.0.0.1:{agent.port}\n" in agent.greeting
+    assert f"ssh -N -L {agent.port}:127.0.0.1:{agent.port} " in agent.greeting
+    assert TOKEN not in agent.greeting
+
+
+def test_a_token_that_is_not_given_is_made_anew_and_shown_once(tmp_path: Path) -> None:
+    tokens = set()
+    for number in range(2):
+        with AgentProcess(tmp_path / f"{number}", token=None) as agent:
+            line = agent.greeting.split("export AUTOML_AGENT_TOKEN=")[1]
+            token = line.splitlines()[0]
+            assert len(token) >= 43, "32 random bytes"
+            assert agent.ask("GET", "/v1/host", token=token).status == 200
+            assert agent.ask("GET", "/v1/host", token=TOKEN).status == 401
+            tokens.add(token)
+    assert len(tokens) == 2
+
+
+def test_those_who_know_the_token_learn_what_the_agent_is(agent: AgentProcess) -> None:
+    reply = agent.ask("GET", "/v1/host")
+    facts = json.loads(reply.body)
+    assert reply.status == 200
+    assert facts["protocol"] == 1
+    assert facts["version"] == automl.__version__
+    assert facts["max_upload_bytes"] == 1 << 20
+    assert facts["host"]["cores"] >= 1
+    assert len(facts["instance"]) == 16
+
+
+@pytest.mark.parametrize(
+    ("token", "path"),
+    [
+        (None, "/v1/host"),
+        ("wrong", "/v1/models/" + "0" * 64),
+        (TOKEN + "x", "/"),
+        (TOKEN.upper(), _JOB),
+    ],
+)
+def test_a_missing_or_wrong_token_is_refused_late_and_says_nothing(
+    agent: AgentProcess, token: str | None, path: str
+) -> None:
+    started = time.monotonic()
+    reply = agent.ask("GET", path, token=token)
+    assert (reply.status, _code(reply.body)) == (401, "token")
+    assert time.monotonic() - started >= 0.5
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({"Host": "evil.example"}, 403, "host"),
+        ({"Host": "127.0.0.1.evil.example:8420"}, 403, "host"),
+        ({"Host": "10.1.2.3"}, 403, "host"),
+        ({"Host": "a b"}, 400, "host"),
+        ({"Origin": "http://localhost"}, 403, "origin"),
+        ({"Origin": "null"}, 403, "origin"),
+        ({"Host": "bench.example:1234"}, 200, None),
+        ({"Host": "localhost:9000"}, 200, None),
+    ],
+)
+def test_other_hosts_and_web_pages_are_refused(
+    agent: AgentProcess, headers: dict[str, str], status: int, code: str | None
+) -> None:
+    reply = agent.ask("GET", "/v1/host", headers=headers)
+    assert (reply.status, json.loads(reply.body).get("code")) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/"),
+        ("GET", "/etc/passwd"),
+        ("GET", "/../../etc/passwd"),
+        ("GET", "//["),
+        ("GET", "http://127.0.0.1/v1/host"),
+        ("GET", "/v1/models/" + "0" * 64),
+        ("GET", "/v1/host/"),
+        ("PUT", "/v1/models/..%2f..%2fetc%2fpasswd"),
+        ("PUT", "/v1/models/" + "0" * 63),
+        ("PUT", "/v1/models/" + "A" * 64),
+        ("PUT", "/v1/other/" + "0" * 64),
+        ("PUT", "/v1/jobs/../x"),
+        ("DELETE", "/v1/host"),
+    ],
+)
+def test_there_is_nothing_under_other_paths(agent: AgentProcess, method: str, path: str) -> None:
+    reply = agent.ask(method, path, b"x" if method == "PUT" else None)
+    assert (reply.status, _code(reply.body)) == (404, "unknown-path")
+
+
+def test_other_methods_are_not_served(agent: AgentProcess) -> None:
+    assert agent.ask("POST", "/v1/host", b"x").status == 501
+    assert agent.ask("OPTIONS", "/v1/host").status == 501
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_read(agent: AgentProcess) -> None:
+    reply = _send(agent, bytes((1 << 20) + 1))
+    assert (reply.status, _code(reply.body)) == (413, "too-large")
+    assert "at most 1,048,576 bytes are taken; got 1,048,577" in reply.body.decode()
+
+
+def test_a_file_of_another_hash_is_refused(agent: AgentProcess, make_network: Make) -> None:
+    content = make_network().path.read_bytes()
+    reply = agent.ask("PUT", f"/v1/models/{'0' * 64}", content)
+    assert (reply.status, _code(reply.body)) == (422, "hash")
+
+
+def test_files_that_must_not_be_run_are_refused(
+    agent: AgentProcess, make_network: Make, tmp_path: Path
+) -> None:
+    network = make_network()
+    onnx.save(
+        onnx.load(network.path), tmp_path / "e.onnx", save_as_external_data=True, size_threshold=0
+    )
+    cases = {
+        "external data": (tmp_path / "e.onnx").read_bytes(),
+        "it is not an ONNX model": b"#!/bin/sh\nrm -rf /\n",
+        "it is cut off or damaged": network.path.read_bytes()[:-300],
+    }
+    for why, content in cases.items():
+        reply = _send(agent, content)
+        assert (reply.status, _code(reply.body)) == (422, "refused")
+        assert why in reply.body.decode()
+
+
+def test_a_body_without_a_length_is_refused(agent: AgentProcess) -> None:
+    with socket.create_connection(("127.0.0.1", agent.port), timeout=10) as line:
+        line.sendall(
+            f"PUT /v1/models/{'0' * 64} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}"
+            "\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n".encode()
+        )
+        assert line.recv(100).startswith(b"HTTP/1.1 411 ")
+
+
+def test_an_upload_that_breaks_off_leaves_no_file(agent: AgentProcess) -> None:
+    before = sorted(agent.folder.rglob("upload-*"))
+    with socket.create_connection(("127.0.0.1", agent.port), timeout=10) as line:
+        line.sendall(
+            f"PUT /v1/models/{'0' * 64} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}"
+            "\r\nContent-Length: 1000\r\n\r\nabc".encode()
+        )
+        assert wait_until(lambda: list(agent.folder.rglob("upload-*")) != before)
+    assert wait_until(lambda: sorted(agent.folder.rglob("upload-*")) == before)
+
+
+def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(
+    agent: AgentProcess, make_network: Make
+) -> None:
+    network = make_network()
+    content = network.path.read_bytes()
+    head = (
+        f"PUT /v1/models/{network.sha256} HTTP/1.1\r\nHost: localhost\r\n"
+        f"Content-Length: {len(content)}\r\nExpect: 100-continue\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", agent.port), timeout=10) as line:
+        line.sendall(f"{head}Authorization: Bearer wrong\r\n\r\n".encode())
+        assert line.recv(100).startswith(b"HTTP/1.1 401 ")
+    with socket.create_connection(("127.0.0.1", agent.port), timeout=10) as line:
+        line.sendall(f"{head}Authorization: Bearer {TOKEN}\r\n\r\n".encode())
+        assert line.recv(100).startswith(b"HTTP/1.1 100 ")
+        line.sendall(content)
+        assert line.recv(100).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"", "the message is not JSON (JSONDecodeError)"),
+        (b"[" * 100_000, "the message is not JSON (RecursionError)"),
+        (b"[1]", "a message is a JSON object; got [1]"),
+        (b"{}", "kind: a text of at most 1000 characters; got None"),
+        (b'{"kind": "run"}', "kind: 'measure' or 'answer'; got 'run'"),
+        (b'{"kind": "measure", "requests": []}', "requests: at least one; got none"),
+        (b'{"kind": "answer", "model": "../x"}', "model: 64 hexadecimal digits; got '../x'"),
+    ],
+)
+def test_messages_of_another_form_are_refused(agent: AgentProcess, body: bytes, why: str) -> None:
+    reply = agent.ask("PUT", _JOB, body)
+    assert reply.status == 400
+    assert json.loads(reply.body)["error"] == f"the message cannot be used: {why}"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "why"),
+    [
+        ("threads", 0, "threads: a whole number from 1 to 1024; got 0"),
+        ("threads", True, "threads: a whole number from 1 to 1024; got True"),
+        ("min_runs", 10**9, "min_runs: a whole number from 1 to 100000; got 1000000000"),
+        ("max_seconds", 1e9, "max_seconds: a number from 0 to 600; got 1000000000.0"),
+        ("max_seconds", float("nan"), "max_seconds: a number from 0 to 600; got nan"),
+        ("scope", "all", "scope: one of model, frame, file; got 'all'"),
+        ("frame_size", [0, 5], "frame_size: two whole numbers from 1; got [0, 5]"),
+        ("frame_size", [10**6, 10**6], "frame_size: at most 178,956,970 pixels"),
+        ("image", "/etc/passwd", "image: 'images/' or 'frames/' and a SHA-256; got '/etc/passwd'"),
+        ("image", "models/" + "0" * 64, "image: 'images/' or 'frames/' and a SHA-256"),
+        ("budgets", [{"percentile": "p42", "limit_ms": 1}], "percentile: one of p50, p90"),
+        ("memory", 1, "memory: true or false; got 1"),
+    ],
+)
+def test_requests_out_of_bounds_are_refused(
+    agent: AgentProcess, make_network: Make, field: str, value: object, why: str
+) -> None:
+    order = order_of(make_network().request(path=""))
+    order["requests"][0][field] = value
+    reply = agent.ask("PUT", _JOB, json.dumps(order).encode())
+    assert reply.status == 400
+    assert json.loads(reply.body)["error"].startswith(f"the message cannot be used: {why}")
+
+
+def test_a_job_names_the_files_that_are_missing(agent: AgentProcess, make_network: Make) -> None:
+    network = make_network(channels=3)
+    body = json.dumps(order_of(network.request(path=""))).encode()
+    reply = agent.ask("PUT", _JOB, body)
+    assert (reply.status, _code(reply.body)) == (409, "missing")
+    assert json.loads(reply.body)["files"] == [["models", network.sha256]]
+    assert agent.ask("GET", _JOB).status == 404
+
+
+def test_a_job_that_is_asked_twice_is_done_once_and_its_name_taken(
+    agent: AgentProcess, make_network: Make
+) -> None:
+    network = make_network()
+    _send(agent, network.path.read_bytes())
+    job = "/v1/jobs/" + "b" * 32
+    body = json.dumps(order_of(network.request(path=""))).encode()
+    assert [agent.ask("PUT", job, body).status for _ in range(2)] == [200, 200]
+    assert wait_until(lambda: json.loads(agent.ask("GET", job).body)["state"] == "done")
+    result = json.loads(agent.ask("GET", job).body)["result"]
+    assert agent.ask("PUT", job, body).status == 200
+    assert json.loads(agent.ask("GET", job).body)["result"] == result, "not measured again"
+    other = json.dumps(order_of(network.request(path="", min_runs=99))).encode()
+    reply = agent.ask("PUT", job, other)
+    assert (reply.status, _code(reply.body)) == (409, "other-order")
+    assert agent.ask("DELETE", job).status == 200
+    assert agent.ask("GET", job).status == 404
+
+
+def test_one_job_runs_at_a_time_and_an_ended_one_makes_way(
+    agent: AgentProcess, make_network: Make
+) -> None:
+    first, second = "/v1/jobs/" + "c" * 32, "/v1/jobs/" + "d" * 32
+    _running(agent, make_network, first)
+    body = json.dumps(order_of(make_network("slow.onnx").request(path=""))).encode()
+    assert agent.ask("PUT", second, body).status == 200
+    status = json.loads(agent.ask("GET", second).body)
+    assert (status["state"], status["ahead"]) == ("waiting", 1)
+    assert agent.ask("DELETE", first).status == 200
+    assert wait_until(lambda: json.loads(agent.ask("GET", second).body)["state"] == "done")
+    assert agent.ask("DELETE", second).status == 200
+    assert wait_until(lambda: not agent.descendants())
+
+
+def test_a_crowd_of_silent_connections_does_not_take_the_agent_down(agent: AgentProcess) -> None:
+    silent = [socket.create_connection(("127.0.0.1", agent.port), timeout=5) for _ in range(60)]
+    try:
+        with pytest.raises((ConnectionError, http.client.HTTPException)):
+            agent.ask("GET", "/v1/host")
+    finally:
+        for one in silent:
+            one.close()
+
+    def is_served() -> bool:
+        try:
+            return agent.ask("GET", "/v1/host").status == 200
+        except (ConnectionError, http.client.HTTPException):
+            return False
+
+    assert wait_until(is_served)
+
+
+def test_the_token_is_in_no_log_and_in_no_process(agent: AgentProcess, make_network: Make) -> None:
+    job = "/v1/jobs/" + "e" * 32
+    _running(agent, make_network, job)
+    agent.ask("GET", "/%1b[31m")
+    for process in agent.descendants():
+        assert TOKEN not in " ".join(process.cmdline())
+        assert TOKEN not in process.environ().values()
+    agent.ask("DELETE", job)
+    log = agent.errors()
+    assert "PUT /v1/models/" in log
+    assert TOKEN not in log
+    assert "Authorization" not in log
+    assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_agent_that_is_ended_leaves_no_process_and_no_file(
+    tmp_path: Path, make_network: Make, number: signal.Signals
+) -> None:
+    agent = AgentProcess(tmp_path / "agent")
+    _running(agent, make_network, _JOB)
+    started = agent.descendants()
+    assert len(files_in(agent.folder)) >= 1
+    assert agent.stop(number) == 0
+    assert wait_until(lambda: not any(p.is_running() for p in started))
+    assert files_in(agent.folder) == []
+    assert agent.errors().count("Traceback") == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory maps of a process")
+def test_an_agent_that_is_killed_takes_its_processes_along_and_the_next_one_tidies_up(
+    tmp_path: Path, make_network: Make
+) -> None:
+    agent = AgentProcess(tmp_path / "agent")
+    _running(agent, make_network, _JOB)
+    started = agent.descendants()
+    agent.stop(signal.SIGKILL)
+    assert wait_until(lambda: not any(_is_alive(p) for p in started), seconds=10)
+    left = [name for name in files_in(agent.folder) if name.startswith("automl-agent-")]
+    assert len(left) == 1
+    with AgentProcess(tmp_path / "agent"):
+        assert not (agent.folder / left[0]).exists()
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="binds to processors")
+def test_cores_limits_what_measuring_may_use(tmp_path: Path, make_network: Make) -> None:
+    core = min(os.sched_getaffinity(0))
+    with AgentProcess(tmp_path / "agent", "--cores", str(core)) as agent:
+        assert json.loads(agent.ask("GET", "/v1/host").body)["host"]["cores"] == 1
+        _running(agent, make_network, _JOB)
+        assert [set(p.cpu_affinity()) for p in agent.workers()] == [{core}]
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "why"),
+    [
+        (["--cores", "4095"], {}, "--cores: processors of this machine ("),
+        (["--cores", "a-b"], {}, "--cores: numbers and ranges such as 0-3 or 2,3; got 'a-b'."),
+        (["--max-upload", "5"], {}, "--max-upload: a size is a number and a unit"),
+        (["--host", "203.0.113.7"], {}, "The agent cannot listen on 203.0.113.7, port 8420"),
+        ([], {"AUTOML_AGENT_TOKEN": "sesame"}, "A token has at least 16 characters out of"),
+    ],
+)
+def test_a_command_line_that_cannot_be_followed_is_explained(
+    options: list[str], environment: dict[str, str], why: str
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-P", "-m", "automl", "agent", *options],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        check=False,
+        timeout=30,
+    )
+    assert ended.returncode in (1, 2)
+    assert why in ended.stderr
+    assert "sesame" not in ended.stderr
