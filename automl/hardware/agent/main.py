@@ -12,10 +12,11 @@ import secrets
 import signal
 import socket
 import sys
+import threading
 import time
 import zipfile
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -66,10 +67,12 @@ def serve(settings: AgentSettings, *, say: Callable[[str], None] = print) -> Non
         with ExitStack() as stack:
             folder = stack.enter_context(open_workplace())
             server = _open(settings, token, folder, stack)
+            stack.enter_context(_ended_by_signals(server))
             say(_greeting(settings, server, None if is_given else token))
             server.serve_forever()
     except KeyboardInterrupt:
-        say("Stopped.")
+        pass  # it came before there was a server
+    say("Stopped.")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -124,6 +127,24 @@ def _parse(arguments: list[str] | None) -> AgentSettings:
         allow_hosts=tuple(given.allow_host),
         cores=None if given.cores is None else parse_cores(given.cores),
     )
+
+
+@contextmanager
+def _ended_by_signals(server: AgentServer) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the server between two requests, not in the middle of one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_: object) -> None:
+        threading.Thread(target=server.shutdown, daemon=True).start()
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _take_token() -> tuple[str, bool]:

@@ -87,7 +87,7 @@ class AgentServer(ThreadingHTTPServer):
             return
         try:
             super().process_request(request, client_address)
-        except BaseException:
+        except RuntimeError:  # no thread could be started
             self._places.release()
             raise
 
