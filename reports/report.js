@@ -69,7 +69,7 @@
   // Tables: sorted by a column's numbers where it has them, else by its text.
   const collator = new Intl.Collator(undefined, { numeric: true });
   const value = (row, column) => row.cells[column].textContent.trim();
-  const number = (text) => parseFloat(text.replace(/[,#]/g, ""));
+  const number = (text) => parseFloat(text.replace(/[,#~]/g, ""));
   const sort = (table, heading) => {
     const column = heading.cellIndex;
     const order = heading.getAttribute("aria-sort") === "ascending" ? -1 : 1;

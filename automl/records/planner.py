@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from automl.records.candidates import Candidate
+from automl.records.candidates import Architecture, Candidate
 from automl.records.device import DeviceKind, DeviceProfile
 from automl.records.measurement import Host, Interval
-from automl.records.plan import PlannedArchitecture, VerdictStatus
+from automl.records.plan import VerdictStatus
 from automl.records.spec import LatencyBudget, Percentile, Target
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "HardwarePlan",
     "LinkTime",
     "NeededBudget",
+    "Network",
     "Placement",
 ]
 
@@ -183,6 +184,16 @@ class BreakEven:
 
 
 @dataclass(frozen=True)
+class Network:
+    """One architecture of the space, exported untrained."""
+
+    architecture: Architecture
+    parameters: int
+    macs: int
+    """Multiply-accumulates of one frame."""
+
+
+@dataclass(frozen=True)
 class HardwarePlan:
     """The whole answer: candidates x devices, and what follows from them."""
 
@@ -198,7 +209,7 @@ class HardwarePlan:
     """Where the frame's size and its bytes come from, in one sentence."""
     rules: CostRules
     assumptions: tuple[Assumption, ...]
-    architectures: tuple[PlannedArchitecture, ...]
+    networks: tuple[Network, ...]
     outlooks: tuple[DeviceOutlook, ...]
     placements: tuple[Placement, ...]
     """In the order of the outlooks, then of the search space."""
@@ -207,8 +218,10 @@ class HardwarePlan:
     cheapest: Cheapest | None
     break_evens: tuple[BreakEven, ...]
     notes: tuple[str, ...]
-    exported: int
-    """Architectures that were exported this time; the others were known."""
+    measured: int
+    predicted: int
+    cached: int
+    """Files known from before, counted once for each way that a target runs them."""
     seconds: float
 
     def of(self, outlook: DeviceOutlook) -> tuple[Placement, ...]:

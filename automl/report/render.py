@@ -39,7 +39,16 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-__all__ = ["MAX_IMAGE_BYTES", "THUMBNAIL_SIDE", "render_report", "script_json", "wanted_pictures"]
+__all__ = [
+    "MAX_IMAGE_BYTES",
+    "THUMBNAIL_SIDE",
+    "page_environment",
+    "page_policy",
+    "ready_markup",
+    "render_report",
+    "script_json",
+    "wanted_pictures",
+]
 
 MAX_IMAGE_BYTES = 800_000
 """All pictures together, before base64: what keeps a page with its charts at about 2 MB."""
@@ -74,7 +83,7 @@ def render_report(record: RunRecord, *, images: Mapping[str, bytes] = _NO_IMAGES
     script = shipped("reports", "report.js").read_text("utf-8")
     library = _vega() if charts.charts else ""
     page = (
-        _environment(record.spec.task)
+        page_environment(record.spec.task)
         .get_template("report.html.j2")
         .render(
             view=view,
@@ -82,11 +91,11 @@ def render_report(record: RunRecord, *, images: Mapping[str, bytes] = _NO_IMAGES
             charts=charts.charts,
             terms=terms_of(record.spec.task),
             pictures=_pictures(view, images),
-            css=_raw(shipped("reports", "report.css").read_text("utf-8")),
-            data=_raw(script_json(_chart_data(charts))),
-            library=_raw(library),
-            script=_raw(script),
-            policy=_policy(library, script),
+            css=ready_markup(shipped("reports", "report.css").read_text("utf-8")),
+            data=ready_markup(script_json(_chart_data(charts))),
+            library=ready_markup(library),
+            script=ready_markup(script),
+            policy=page_policy(library, script),
         )
     )
     return page.encode("utf-8", "replace").decode("utf-8")
@@ -112,7 +121,7 @@ def _chart_data(charts: Charts) -> dict[str, Any]:
     return {"charts": specs, "tables": charts.tables}
 
 
-def _policy(*scripts: str) -> str:
+def page_policy(*scripts: str) -> str:
     """Return a policy that runs these scripts alone and loads nothing.
 
     Styles are inline because Vega sets them on the elements that it draws.
@@ -152,7 +161,8 @@ def _vega() -> str:
 
 
 @functools.cache
-def _environment(task: str) -> Environment:
+def page_environment(task: str) -> Environment:
+    """Return the templates of ``reports/``, with the words and numbers that pages of a task use."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -182,7 +192,7 @@ def _environment(task: str) -> Environment:
     return environment
 
 
-def _raw(text: str) -> Markup:
+def ready_markup(text: str) -> Markup:
     """Mark text of this package (never of a user) as ready to stand in the page."""
     from markupsafe import Markup
 
