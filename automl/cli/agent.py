@@ -52,6 +52,7 @@ def agent(
     if pack is not None:
         _pack(pack)
         return
+    from automl import __version__
     from automl.errors import SpecError
     from automl.hardware.agent.main import AgentSettings, parse_cores, serve
     from automl.units import parse_size_bytes
@@ -61,6 +62,7 @@ def agent(
     except ValueError as error:
         raise SpecError(f"--max-upload: {error}.") from error
     settings = AgentSettings(
+        __version__,
         host=host,
         port=port,
         max_upload_bytes=max_upload_bytes,

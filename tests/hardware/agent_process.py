@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from typing import Any
 import psutil
 
 from automl.hardware.agent.protocol import MeasureOrder, order_to_json
-from automl.hardware.device import MeasureRequest
+from automl.hardware.device import MeasureFailure, MeasureRequest
 from automl.hardware.remote import RemoteDevice
+from automl.records import Measurement
 
 TOKEN = "a-token-of-this-test-1234567890"
 _AGENT = (sys.executable, "-P", "-m", "automl", "agent")
@@ -132,6 +134,32 @@ class AgentProcess:
             connection.request(method, path, body, sent | dict(headers or {}))
             response = connection.getresponse()
             return Reply(response.status, response.read())
+
+
+class Call:
+    """A measuring in another thread, with its lines of progress."""
+
+    def __init__(self, device: RemoteDevice, requests: Sequence[MeasureRequest]) -> None:
+        self.lines: list[str] = []
+        self._pool = ThreadPoolExecutor(1)
+        self._answers = self._pool.submit(device.measure, requests, progress=self.lines.append)
+
+    def answers(self) -> tuple[Measurement | MeasureFailure, ...]:
+        """What came of it."""
+        with self._pool:
+            return self._answers.result(60)
+
+
+def measured(answer: Measurement | MeasureFailure) -> Measurement:
+    """The measurement that an answer must be."""
+    assert isinstance(answer, Measurement), answer
+    return answer
+
+
+def failed(answer: Measurement | MeasureFailure) -> str:
+    """Why there is none, as there must not be."""
+    assert isinstance(answer, MeasureFailure), answer
+    return answer.error
 
 
 def order_of(*requests: MeasureRequest) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import automl
 from automl.errors import AutomlError, SpecError
 from automl.hardware.agent.checks import AccessRules, check_token_form
 from automl.hardware.agent.jobs import Jobs
@@ -37,6 +36,8 @@ __all__ = ["LOOPBACK", "TOKEN_VARIABLE", "AgentSettings", "main", "parse_cores",
 LOOPBACK = "127.0.0.1"
 TOKEN_VARIABLE = "AUTOML_AGENT_TOKEN"
 _ANYWHERE = ("0.0.0.0", "::")
+_ROOT = Path(__file__).resolve().parents[3]
+"""What holds the package: a folder, or the archive."""
 _STORE_FACTOR = 4
 """Room for a few of the largest files that are taken."""
 
@@ -45,6 +46,8 @@ _STORE_FACTOR = 4
 class AgentSettings:
     """How an agent is run."""
 
+    version: str
+    """Of automl."""
     host: str = LOOPBACK
     port: int = DEFAULT_PORT
     max_upload_bytes: int = 512 << 20
@@ -75,11 +78,11 @@ def serve(settings: AgentSettings, *, say: Callable[[str], None] = print) -> Non
     say("Stopped.")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the agent as the packed archive does; return its exit code."""
+def main(arguments: list[str] | None = None, *, version: str) -> int:
+    """Run the agent of a version of automl as the packed archive does; return its exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        serve(_parse(arguments), say=_say)
+        serve(_parse(arguments, version), say=_say)
     except AutomlError as error:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_code
@@ -105,11 +108,11 @@ def parse_cores(text: str) -> frozenset[int]:
     return frozenset(cores)
 
 
-def _parse(arguments: list[str] | None) -> AgentSettings:
+def _parse(arguments: list[str] | None, version: str) -> AgentSettings:
     parser = argparse.ArgumentParser(
         prog="automl-agent", description="Measure the models that another machine sends."
     )
-    plain = AgentSettings()
+    plain = AgentSettings(version)
     parser.add_argument("--host", default=plain.host, help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, default=plain.port, help="port (8420)")
     parser.add_argument("--max-upload", default="512MiB", help="largest file taken (512MiB)")
@@ -121,6 +124,7 @@ def _parse(arguments: list[str] | None) -> AgentSettings:
     except ValueError as error:
         raise SpecError(f"--max-upload: {error}.") from error
     return AgentSettings(
+        version,
         host=given.host,
         port=given.port,
         max_upload_bytes=max_upload_bytes,
@@ -192,7 +196,7 @@ def _open(settings: AgentSettings, token: str, folder: Path, stack: ExitStack) -
     stack.callback(jobs.close)
     facts = AgentFacts(
         protocol=PROTOCOL,
-        version=automl.__version__,
+        version=settings.version,
         instance=secrets.token_hex(8),
         host=local_host(),
         max_upload_bytes=store.max_upload_bytes,
@@ -217,11 +221,10 @@ def _unpacked(folder: Path) -> Path | None:
 
     From files they need the memory that they would need anywhere: what is measured is the model.
     """
-    root = Path(automl.__file__).resolve().parent.parent
-    if not root.is_file():
+    if not _ROOT.is_file():
         return None
     code = folder / "code"
-    with zipfile.ZipFile(root) as archive:
+    with zipfile.ZipFile(_ROOT) as archive:
         archive.extractall(code)
     return code
 
@@ -233,7 +236,7 @@ def _greeting(settings: AgentSettings, server: AgentServer, token: str | None) -
     url = f"http://{f'[{name}]' if ':' in name else name}:{server.server_port}"
     secret = f"    export {TOKEN_VARIABLE}={token}" if token else "    (the token that you gave)"
     lines = [
-        f"automl agent {automl.__version__} on {host.cpu}: {host.cores} cores, "
+        f"automl agent {settings.version} on {host.cpu}: {host.cores} cores, "
         f"{format_size(host.memory_bytes)} memory, onnxruntime {host.onnxruntime}",
         "On the machine that searches:",
         secret,

@@ -37,9 +37,10 @@ import sys
 if sys.version_info < (3, 11):
     sys.exit("The agent needs Python 3.11 or newer; this is Python %d.%d." % sys.version_info[:2])
 
+from automl import __version__
 from automl.hardware.agent.main import main
 
-sys.exit(main())
+sys.exit(main(version=__version__))
 '''
 
 

@@ -1,0 +1,101 @@
+"""Models that bring processes of a real agent down: what fails, and what is measured all the same."""
+
+from __future__ import annotations
+
+import resource
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from agent_process import AgentProcess, Call, failed, wait_until
+
+from automl.hardware.device import MeasureFailure
+from automl.records import Measurement
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
+    with AgentProcess(tmp_path_factory.mktemp("agent"), "--max-upload", "4MiB") as started:
+        yield started
+
+
+class _Killer:
+    """Kills measuring processes that last longer than a good network needs, as a system does."""
+
+    def __init__(self, agent: AgentProcess, *, times: int, name: str = "worker") -> None:
+        self._agent = agent
+        self.left = times
+        self._name = name
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> _Killer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        seen: dict[int, float] = {}
+        while self.left and not self._stop.wait(0.1):
+            for worker in self._agent.workers():
+                first = seen.setdefault(worker.pid, time.monotonic())
+                if time.monotonic() - first > 1.5:
+                    victim = worker if self._name == "worker" else worker.parent()
+                    if victim is not None:
+                        victim.kill()
+                    self.left -= 1
+
+
+def test_a_network_that_gets_its_process_killed_fails_and_the_rest_is_measured(
+    agent: AgentProcess, make_network: Make
+) -> None:
+    endless = make_network("endless.onnx", endless=True).request()
+    good = make_network("good.onnx", channels=9).request()
+    with _Killer(agent, times=2):
+        failure, m = agent.device().measure([endless, good])
+    assert failure == MeasureFailure(
+        endless.path,
+        "the measuring process was killed by SIGKILL (as systems do when memory runs out), "
+        "twice (the second time alone)",
+    )
+    assert isinstance(m, Measurement)
+
+
+def test_jobs_whose_process_dies_are_tried_together_then_alone(
+    agent: AgentProcess, make_network: Make
+) -> None:
+    endless = make_network("endless.onnx", endless=True).request()
+    good = make_network("good.onnx", channels=9).request()
+    with _Killer(agent, times=4, name="runner") as killer:
+        call = Call(agent.device(sleep=lambda _: None), [endless, good])
+        failure, m = call.answers()
+    assert killer.left == 0, "twice together, twice alone"
+    assert failed(failure) == (
+        "the measuring process was killed by SIGKILL (as systems do when memory runs out) "
+        "(2 attempts)"
+    )
+    assert isinstance(m, Measurement)
+    assert sum("trying again: the measuring process was killed" in line for line in call.lines) == 2
+    assert wait_until(lambda: not agent.descendants())
+
+
+def test_a_device_without_enough_memory_fails_that_network_and_measures_the_others(
+    tmp_path: Path, make_network: Make
+) -> None:
+    def bounded() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
+
+    with AgentProcess(tmp_path / "agent", before=bounded) as agent:
+        huge = make_network("huge.onnx", channels=24, size=(6000, 6000))
+        good = make_network("good.onnx")
+        failure, m = agent.device().measure([huge.request(frame_size=(6000, 6000)), good.request()])
+    assert "alloc" in failed(failure).lower() or "killed" in failed(failure)
+    assert isinstance(m, Measurement)
