@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from automl.hardware.agent.fields import MessageError, as_object, read_list
-from automl.hardware.agent.protocol import AgentFacts, MeasureOrder
+from automl.hardware.agent.protocol import MOST_REQUESTS, AgentFacts, MeasureOrder
 from automl.hardware.device import MeasureFailure, MeasureRequest
 from automl.hardware.remote_job import FileKey, LostJobError, RemoteJob, upload
 from automl.hardware.remote_link import AgentLink, LinkError, plain
@@ -36,6 +36,8 @@ _ATTEMPTS = 2
 _PAUSE_S = 2.0
 _ROUNDS = 4
 """Files go missing at most when another client fills the device's store meanwhile."""
+_MEMORY_SHARE = 0.25
+"""Models of a part are in memory at once: weights twice while the runtime loads them, and activations."""
 _GRACE_S = 120.0
 _START_S = 600.0
 """Longer than the agent's own limits, which end what hangs: these hold when the agent itself does."""
@@ -135,13 +137,14 @@ class Measuring:
         return self._frames[known]
 
     def _parts(self) -> Iterator[list[int]]:
-        """Divide the requests so that the files of a part fit on the device."""
+        """Divide the requests so that the files of a part fit on the device, and in its memory."""
+        most = min(self._facts.max_store_bytes, int(self._facts.host.memory_bytes * _MEMORY_SHARE))
         part: list[int] = []
         held: set[FileKey] = set()
         for index in self._sent:
             wanted = held | self._order([index]).files()
             size = sum(self._files[key].stat().st_size for key in wanted)
-            if part and size > self._facts.max_store_bytes:
+            if part and (size > most or len(part) == MOST_REQUESTS):
                 yield part
                 part, wanted = [], set(self._order([index]).files())
             part.append(index)

@@ -68,7 +68,6 @@ def test_those_who_know_the_token_learn_what_the_agent_is(agent: AgentProcess) -
     assert facts["version"] == automl.__version__
     assert facts["max_upload_bytes"] == 1 << 20
     assert facts["host"]["cores"] >= 1
-    assert len(facts["instance"]) == 16
 
 
 @pytest.mark.parametrize(

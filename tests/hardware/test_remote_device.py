@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -79,16 +80,43 @@ def test_the_device_measures_what_this_machine_measures_with_memory(
 def test_progress_names_the_files_as_they_are_called_here(
     agent: AgentProcess, make_network: Make
 ) -> None:
-    requests = [make_network(f"net-{n}.onnx", channels=n).request() for n in (4, 5)]
+    requests = [make_network(f"net-{n}.onnx", channels=n).request() for n in (12, 13)]
     call = Call(agent.device(), requests)
     assert all(isinstance(answer, Measurement) for answer in call.answers())
     assert "sending 1 of 2: net-" in call.lines[0]
     assert {line.partition(": ")[0] for line in call.lines[-1:]} == {"measured 2 of 2"}
-    assert {line.partition(": ")[2] for line in call.lines[2:]} <= {"net-4.onnx", "net-5.onnx"}
+    assert {line.partition(": ")[2] for line in call.lines[2:]} <= {"net-12.onnx", "net-13.onnx"}
+
+
+@pytest.mark.parametrize(
+    ("constant", "value", "jobs"),
+    [
+        ("MOST_REQUESTS", 2, 2),
+        ("_MEMORY_SHARE", 1e-9, 3),  # nothing fits beside anything, and each must go all the same
+    ],
+)
+def test_more_than_fits_at_once_goes_in_parts(
+    agent: AgentProcess,
+    make_network: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    constant: str,
+    value: float,
+    jobs: int,
+) -> None:
+    monkeypatch.setattr(f"automl.hardware.remote_measuring.{constant}", value)
+    requests = [make_network(f"{n}.onnx", channels=n).request() for n in (4, 5, 6)]
+    before = _jobs_taken(agent)
+    answers = agent.device().measure(requests)
+    assert [measured(answer).artifact_sha256 for answer in answers] == [r.sha256 for r in requests]
+    assert _jobs_taken(agent) - before == jobs
+
+
+def _jobs_taken(agent: AgentProcess) -> int:
+    return len(re.findall(r"PUT /v1/jobs/[0-9a-f]+: 200", agent.errors()))
 
 
 def test_a_file_that_was_sent_is_not_sent_again(agent: AgentProcess, make_network: Make) -> None:
-    requests = [make_network(channels=6).request()]
+    requests = [make_network(channels=11).request()]
     assert "sending" in " ".join(_lines_of(agent.device(), requests))
     assert "sending" not in " ".join(_lines_of(agent.device(), requests))
 

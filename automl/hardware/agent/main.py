@@ -197,7 +197,6 @@ def _open(settings: AgentSettings, token: str, folder: Path, stack: ExitStack) -
     facts = AgentFacts(
         protocol=PROTOCOL,
         version=settings.version,
-        instance=secrets.token_hex(8),
         host=local_host(),
         max_upload_bytes=store.max_upload_bytes,
         max_store_bytes=store.max_store_bytes,

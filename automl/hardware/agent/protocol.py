@@ -16,7 +16,6 @@ uploaded are listed too, as ``[kind, sha256]``.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
@@ -41,7 +40,7 @@ from automl.records.spec import LatencyBudget, Percentile, Scope
 
 __all__ = [
     "DEFAULT_PORT",
-    "ID",
+    "MOST_REQUESTS",
     "PROTOCOL",
     "AgentFacts",
     "AnswerOrder",
@@ -60,9 +59,8 @@ PROTOCOL = 1
 DEFAULT_PORT = 8420
 
 FileKind = Literal["models", "images", "frames"]
-ID = re.compile(r"[0-9a-f]{32}")
 
-_MOST_REQUESTS = 64
+MOST_REQUESTS = 64
 """All of a job are in memory at once; a plan compares two dozen."""
 _MOST_BUDGETS = 16
 _MOST_THREADS = 1024
@@ -79,8 +77,6 @@ class AgentFacts:
     protocol: int
     version: str
     """Of automl, from which the agent was made."""
-    instance: str
-    """Another one after every start, so that a client notices a restart."""
     host: Host
     max_upload_bytes: int
     max_store_bytes: int
@@ -147,7 +143,6 @@ def facts_from(message: Mapping[str, Any]) -> AgentFacts:
     return AgentFacts(
         protocol=protocol,
         version=read_text(message, "version"),
-        instance=read_text(message, "instance"),
         host=Host(
             device=text["device"],
             cpu=text["cpu"],
@@ -187,7 +182,7 @@ def order_from(message: Mapping[str, Any]) -> Order:
         )
     if kind != "measure":
         raise MessageError(f"kind: 'measure' or 'answer'; got {shown(kind)}")
-    requests = read_list(message, "requests", _MOST_REQUESTS)
+    requests = read_list(message, "requests", MOST_REQUESTS)
     if not requests:
         raise MessageError("requests: at least one; got none")
     return MeasureOrder(tuple(_request(as_object(one, "requests")) for one in requests))
