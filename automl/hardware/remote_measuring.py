@@ -191,7 +191,8 @@ class Measuring:
 
     def _upload(self, missing: Sequence[FileKey], rest: Sequence[int]) -> None:
         for number, key in enumerate(missing, 1):
-            self._progress(f"sending {number} of {len(missing)}: {self._files[key].name}")
+            name = "a frame" if key[0] == "frames" else self._files[key].name
+            self._progress(f"sending {number} of {len(missing)}: {name}")
             why = upload(self._link, key, self._files[key], sleep=self._sleep)
             if why is not None:
                 for index in rest:

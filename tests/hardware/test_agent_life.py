@@ -137,3 +137,19 @@ def test_cores_limits_what_measuring_may_use(tmp_path: Path, make_network: Make)
         assert json.loads(agent.ask("GET", "/v1/host").body)["host"]["cores"] == 1
         _running(agent, make_network, _JOB)
         assert [set(p.cpu_affinity()) for p in agent.workers()] == [{core}]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of a process's memory")
+def test_a_large_upload_goes_to_disk_and_not_to_memory(tmp_path: Path, make_network: Make) -> None:
+    content = make_network(channels=1600).path.read_bytes()
+    size_bytes = len(content)
+    assert size_bytes > 80 * 10**6
+    with AgentProcess(tmp_path / "agent") as agent:
+        before = _own_peak_bytes(agent)
+        assert _send(agent, content).status == 200
+        assert _own_peak_bytes(agent) - before < size_bytes / 8
+
+
+def _own_peak_bytes(agent: AgentProcess) -> int:
+    status = Path(f"/proc/{agent.process.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024

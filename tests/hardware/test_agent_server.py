@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -184,6 +186,28 @@ def test_an_upload_that_breaks_off_leaves_no_file(agent: AgentProcess) -> None:
         )
         assert wait_until(lambda: list(agent.folder.rglob("upload-*")) != before)
     assert wait_until(lambda: sorted(agent.folder.rglob("upload-*")) == before)
+
+
+def test_garbage_neither_stops_the_agent_nor_leaves_a_traceback(agent: AgentProcess) -> None:
+    draw = random.Random(0)
+    whole = (
+        f"PUT /v1/jobs/{'f' * 32}?seen=1&wait=2 HTTP/1.1\r\nHost: localhost\r\n"
+        f"Authorization: Bearer {TOKEN}\r\nContent-Length: 20\r\n\r\n{{'kind': 'measure'}}  "
+    ).encode()
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for _ in range(draw.randint(1, 4)):
+            damaged[draw.randrange(len(damaged) - 60)] = draw.randrange(256)
+        if f"\r\nAuthorization: Bearer {TOKEN}\r\n".encode() not in damaged:
+            continue  # refused late: it would only take time
+        with socket.create_connection(("127.0.0.1", agent.port), timeout=10) as line:
+            line.sendall(bytes(damaged))
+            line.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(ConnectionError):
+                line.recv(1000)
+    assert agent.ask("GET", "/v1/host").status == 200
+    assert "Traceback" not in agent.errors()
+    assert "\x1b" not in agent.errors()
 
 
 def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(

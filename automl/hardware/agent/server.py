@@ -111,6 +111,8 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "automl-agent"
     sys_version = ""
     timeout = _SOCKET_S
+    path = "-"
+    """Until a first line was understood."""
 
     def do_GET(self) -> None:
         self._serve()
@@ -222,7 +224,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Tell of refusals, uploads and jobs; not of a client that asks how far its job is."""
         number = int(code)  # an HTTPStatus prints as its name
         if number >= 400 or self.command != "GET":
-            self.log_message("%s %s: %d", self.command, self.path.partition("?")[0][:100], number)
+            self.log_message(
+                "%s %s: %d", self.command or "-", self.path.partition("?")[0][:100], number
+            )
 
     def log_message(self, format: str, *args: Any) -> None:
         """Write a line on stderr, without headers and with nothing that moves a terminal's cursor."""
