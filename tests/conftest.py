@@ -11,9 +11,10 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the tests out of the user's cache, in this process and those it starts."""
+    """Keep the tests out of the user's cache and devices, in this process and those it starts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOML_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("AUTOML_DEVICES", str(tmp_path_factory.mktemp("devices")))
         patch.setenv("HF_HUB_OFFLINE", "1")
         yield
 

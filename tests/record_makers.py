@@ -8,6 +8,7 @@ from automl.records import (
     Audit,
     Augmentation,
     Candidate,
+    Forecast,
     Host,
     Interval,
     LatencyBudget,
@@ -93,6 +94,48 @@ def measurement(
         stopped_early=False,
         measured_at="2026-01-01T00:00:00+00:00",
     )
+
+
+def forecast(
+    p95_ms: float,
+    *,
+    spread: float = 0.05,
+    size_bytes: int = 1_000_000,
+    memory_bytes: int | None = 30_000_000,
+    device: str = "pi",
+    sha256: str = "0" * 64,
+) -> Forecast:
+    def interval(value: float) -> Interval:
+        return Interval(value, value * (1 - spread), value * (1 + spread))
+
+    return Forecast(
+        device=device,
+        basis="catalogue",
+        explanation="from its published figures",
+        artifact_sha256=sha256,
+        threads=1,
+        scope=Scope.FRAME,
+        frame_size=(128, 128),
+        p50_ms=interval(p95_ms * 0.9),
+        p90_ms=interval(p95_ms * 0.97),
+        p95_ms=interval(p95_ms),
+        p99_ms=interval(p95_ms * 1.1),
+        link_ms=0.0,
+        memory_bytes=memory_bytes,
+        size_bytes=size_bytes,
+    )
+
+
+def predicted_verdict(
+    of: Architecture,
+    scheme: str = "float32",
+    *,
+    status: VerdictStatus = VerdictStatus.FITS,
+    p95_ms: float = 5.0,
+    target_name: str = "pi",
+) -> Verdict:
+    candidate = Candidate(of, scheme)
+    return Verdict(candidate, target_name, status, "predicted", None, forecast(p95_ms))
 
 
 def verdict(

@@ -31,8 +31,8 @@ def init(data: Path, output: Path | None, task: str) -> None:
     """
     from automl import registry
     from automl.data.formats import ReadOptions, choose
-    from automl.spec.convert import slug
     from automl.spec.draft import draft_spec, guess_group
+    from automl.spec.fields import slug
     from automl.spec.metrics import METRICS
     from automl.spec.problems import shown
 

@@ -44,25 +44,31 @@ def print_plan(plan: Plan) -> None:
     console.print(
         f"Worth training: {plural(fits, 'candidate')} of "
         f"{plural(len(plan.architectures), 'architecture')}. "
-        f"{plural(plan.measured, 'file')} measured, {plan.cached} known from before, "
+        f"{plural(plan.measured, 'file')} measured, {_predicted_files(plan)}{plan.cached} known from "
+        "before, "
         f"in {format_duration(plan.seconds)}."
     )
 
 
+def _predicted_files(plan: Plan) -> str:
+    return f"{plan.predicted} predicted, " if plan.predicted else ""
+
+
 def _plan_order(verdict: Verdict) -> tuple[bool, float]:
-    measured = verdict.measurement
-    return (not verdict.status.is_feasible, measured.p50_ms.value if measured else float("inf"))
+    known = verdict.evidence
+    return (not verdict.status.is_feasible, known.p50_ms.value if known else float("inf"))
 
 
 def _plan_row(verdict: Verdict) -> tuple[str, ...]:
-    measured = verdict.measurement
+    known = verdict.evidence
     colour = "green" if verdict.status.is_feasible else "red"
+    source = "" if verdict.forecast is None else " [yellow]predicted[/]"
     return (
         _safe(verdict.candidate.key),
-        f"[{colour}]{verdict.status.value}[/]",
-        format_latency(measured.p50_ms.value) if measured else "-",
-        format_latency(measured.p95_ms.value) if measured else "-",
-        format_size(measured.size_bytes) if measured else "-",
+        f"[{colour}]{verdict.status.value}[/]{source}",
+        format_latency(known.p50_ms.value) if known else "-",
+        format_latency(known.p95_ms.value) if known else "-",
+        format_size(known.size_bytes) if known else "-",
         _safe(verdict.reason),
     )
 
@@ -115,12 +121,24 @@ def _print_winner(console: Any, record: RunRecord, chosen: TargetSelection) -> N
         title=f"Target '{_safe(chosen.target.name)}': {_safe(chosen.candidate.key)}",
         title_justify="left",
     )
-    for column in ("asked", "got", "holds", "how it was measured"):
+    how = "how it was measured" if chosen.proven else "how it is known"
+    for column in ("asked", "got", "holds", how):
         table.add_column(column, overflow="fold")
     for claim in chosen.claims:
         holds = "[green]yes[/]" if claim.holds else "[red]no[/]"
+        if not claim.proven:
+            holds = f"[yellow]{'yes' if claim.holds else 'unsure'}, predicted[/]"
         table.add_row(_safe(claim.requirement), _safe(claim.got), holds, _safe(claim.how))
     console.print(table)
+    if not chosen.proven:
+        bundle = _shown(os.path.join(record.folder, "bundle", chosen.target.name))
+        console.print(
+            "Predicted, not proven. To prove it, start 'automl agent' on the device, then run: "
+            f"automl verify {_quoted(bundle)} --device http://DEVICE:8420",
+            soft_wrap=True,
+            markup=False,
+            style="yellow",
+        )
     guessing = describe_guessing(chosen.test_scores, record.spec.objective, task=record.spec.task)
     if guessing:
         console.print(f"[yellow]{guessing}[/]")
@@ -134,6 +152,7 @@ def outcome_json(record: RunRecord) -> dict[str, Any]:
             {
                 "target": chosen.target.name,
                 "fits": chosen.winner is not None and all(c.holds for c in chosen.claims),
+                "proven": chosen.winner is not None and chosen.proven,
                 "candidate": chosen.candidate.key if chosen.candidate else None,
                 "bundle": os.path.join(record.folder, "bundle", chosen.target.name)
                 if chosen.winner
@@ -141,7 +160,13 @@ def outcome_json(record: RunRecord) -> dict[str, Any]:
                 "sha256": chosen.winner.sha256 if chosen.winner else None,
                 "test_scores": chosen.test_scores.values if chosen.test_scores else None,
                 "claims": [
-                    {"requirement": c.requirement, "got": c.got, "how": c.how, "holds": c.holds}
+                    {
+                        "requirement": c.requirement,
+                        "got": c.got,
+                        "how": c.how,
+                        "holds": c.holds,
+                        "proven": c.proven,
+                    }
                     for c in chosen.claims
                 ],
                 "best_reached": chosen.best_reached,

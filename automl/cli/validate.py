@@ -65,10 +65,12 @@ def summary(spec: Spec, space: SearchSpace) -> list[str]:
 
 
 def _check(path: str) -> tuple[Spec, SearchSpace]:
+    from automl.pipeline.device_names import check_devices
     from automl.search.space import apply_spec, load_space
     from automl.spec import load_spec
 
     spec = load_spec(path)
+    check_devices(spec)
     return spec, apply_spec(load_space(spec.search.space, task=spec.task), spec)
 
 

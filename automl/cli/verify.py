@@ -23,9 +23,14 @@ __all__ = ["verify"]
     type=click.Path(path_type=Path, exists=True),
     help="Where the data set is now. Default: where it was when the bundle was made.",
 )
+@click.option(
+    "--device",
+    help="Where to measure: 'local', or the address of an agent (http://HOST:PORT). Default: the "
+    "device that the bundle was made for.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the claims as JSON.")
-def verify(bundle: Path, data: Path | None, as_json: bool) -> None:
-    """Check the file of BUNDLE, its answers, its latency and its test scores on this machine.
+def verify(bundle: Path, data: Path | None, device: str | None, as_json: bool) -> None:
+    """Check the file of BUNDLE, its answers, its latency and its test scores.
 
     Exit code 3 when a claim does not hold.
     """
@@ -35,6 +40,7 @@ def verify(bundle: Path, data: Path | None, as_json: bool) -> None:
     claims = verify_bundle(
         bundle,
         data=None if data is None else data.resolve(),
+        device=device,
         progress=lambda text: click.echo(text, err=True),
     )
     broken = [claim for claim in claims if not claim.holds]

@@ -11,6 +11,7 @@ from automl.records import (
     Claim,
     Dataset,
     DataSpec,
+    Forecast,
     Measurement,
     Requirement,
     Scores,
@@ -72,6 +73,8 @@ class BundleCard:
     """Over paths, labels and contents of the test images (:func:`split_sha256`)."""
     versions: dict[str, str]
     references: tuple[Reference, ...]
+    forecast: Forecast | None = None
+    """For a device that could only be predicted; then nothing was measured there."""
 
 
 def make_card(
@@ -110,6 +113,7 @@ def make_card(
         test_sha256=split_sha256(dataset, Split.TEST),
         versions=json.loads(entries["automl.versions"]),
         references=(),
+        forecast=chosen.forecast,
     )
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "PREPROCESS",
     "graph_hash",
     "is_network_node",
+    "operators_of",
     "read_metadata",
     "save_model",
     "tidy_model",
@@ -100,6 +101,14 @@ def graph_hash(path: Path) -> str:
         digest.update(json.dumps(line, sort_keys=True).encode())
         digest.update(b"\n")
     return digest.hexdigest()
+
+
+def operators_of(path: Path) -> tuple[str, ...]:
+    """Return the kinds of nodes that a file's graph has, sorted: what a device must be able to run."""
+    import onnx
+
+    model = onnx.load(str(path), load_external_data=False)
+    return tuple(sorted({node.op_type for node in model.graph.node}))
 
 
 def _scopes(node: Any) -> list[str]:

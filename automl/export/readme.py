@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from automl.export.card import BundleCard
+from automl.records import Claim
 from automl.units import format_size
 
 __all__ = ["render_readme"]
@@ -36,7 +37,7 @@ In a program:
     result = model.predict("image.jpg")      # or bytes, or a (height, width, 3) uint8 RGB array
     {example}
 
-## What was asked, and what was measured
+{title}
 
 Target: {target} (device {device}, {threads} {thread_word}).
 
@@ -52,7 +53,7 @@ Check these claims again, here or on another machine: `automl verify` and the pa
 {knows}
 - It was trained on images like those of its data set. With another camera, light or product, test
   it again before relying on it.
-- Latency holds for the machine named above; another one is faster or slower.
+- Latency {holds} for the machine named above; another one is faster or slower.
 
 ## What is inside
 
@@ -115,7 +116,7 @@ def render_readme(card: BundleCard) -> str:
     shown = ", ".join(_plain(label) for label in card.labels[:_MOST_LABELS])
     more = len(card.labels) - _MOST_LABELS
     rows = [
-        f"| {_plain(c.requirement)} | {_plain(c.got)} | {'yes' if c.holds else 'no'} | {_plain(c.how)} |"
+        f"| {_plain(c.requirement)} | {_plain(c.got)} | {_holds(c)} | {_plain(c.how)} |"
         for c in card.claims
     ]
     return _TEMPLATE.format(
@@ -136,7 +137,16 @@ def render_readme(card: BundleCard) -> str:
         scheme=card.scheme,
         size=format_size(card.model_size_bytes),
         sha256=card.model_sha256,
+        holds="holds" if card.forecast is None else "is predicted, and not proven,",
+        title="## What was asked, and what was measured"
+        if card.forecast is None
+        else "## What was asked, and what was predicted: nothing was measured on the device",
     )
+
+
+def _holds(claim: Claim) -> str:
+    answer = "yes" if claim.holds else "no"
+    return answer if claim.proven else f"{answer}, predicted, not proven"
 
 
 def _plain(text: str) -> str:

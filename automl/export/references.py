@@ -21,7 +21,16 @@ from automl.storage import sha256_bytes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["PATTERN", "check_references", "make_references", "pattern_frame"]
+__all__ = [
+    "PATTERN",
+    "check_references",
+    "is_same_answer",
+    "largest_difference",
+    "make_references",
+    "pattern_frame",
+    "reference_inputs",
+    "tolerance_of",
+]
 
 PATTERN = "pattern"
 _TOLERANCE = {"float32": 1e-3}
@@ -51,13 +60,30 @@ def make_references(
     return tuple(references)
 
 
+def tolerance_of(scheme: str) -> float:
+    """Return by how much the numbers of an answer may differ between machines."""
+    return _TOLERANCE.get(scheme, _INT8_TOLERANCE)
+
+
+def largest_difference(known: Mapping[str, float], found: Mapping[str, float]) -> float:
+    """Return the largest difference between the numbers that sum up two answers."""
+    return max((abs(found.get(name, 0.0) - known[name]) for name in known), default=0.0)
+
+
+def is_same_answer(
+    known: Mapping[str, float], found: Mapping[str, float], *, tolerance: float
+) -> bool:
+    """Whether two answers lead with the same, or were so close to a tie that either may lead."""
+    return _leading(found) == _leading(known) or _is_tie(known, tolerance)
+
+
 def check_references(artifact: Path, card: BundleCard, root: Path) -> Claim:
     """Return whether a file still gives the answers that its card holds.
 
     Images that are not below ``root`` any more, or are others, are counted as not checked.
     """
     model = Model(artifact)
-    tolerance = _TOLERANCE.get(card.scheme, _INT8_TOLERANCE)
+    tolerance = tolerance_of(card.scheme)
     largest, checked, same = 0.0, 0, True
     for reference in card.references:
         given = _input(reference, model, card.image_size, root)
@@ -66,8 +92,8 @@ def check_references(artifact: Path, card: BundleCard, root: Path) -> Claim:
         result = model.predict(given)
         found = result.summary()
         known = dict(reference.values)
-        largest = max(largest, *(abs(found.get(name, 0.0) - known[name]) for name in known))
-        same = same and (_leading(found) == _leading(known) or _is_tie(reference, tolerance))
+        largest = max(largest, largest_difference(known, found))
+        same = same and is_same_answer(known, found, tolerance=tolerance)
         checked += 1
     missing = len(card.references) - checked
     return Claim(
@@ -78,6 +104,15 @@ def check_references(artifact: Path, card: BundleCard, root: Path) -> Claim:
         + (f"; {missing} not checked: the image is not below '{root}'" if missing else ""),
         holds=same and largest <= tolerance,
     )
+
+
+def reference_inputs(
+    artifact: Path, card: BundleCard, root: Path
+) -> list[NDArray[np.uint8] | bytes]:
+    """Return the inputs of a card's reference answers: the pattern, and the images that are there."""
+    model = Model(artifact)
+    given = (_input(one, model, card.image_size, root) for one in card.references)
+    return [one for one in given if one is not None]
 
 
 def _pattern(model: Model, image_size: int) -> NDArray[np.uint8]:
@@ -105,7 +140,7 @@ def _leading(values: Mapping[str, float]) -> str:
     return max(values, key=lambda name: values[name])
 
 
-def _is_tie(reference: Reference, tolerance: float) -> bool:
+def _is_tie(values: Mapping[str, float], tolerance: float) -> bool:
     """Whether the two largest numbers were so close that either may lead."""
-    largest = sorted((value for _, value in reference.values), reverse=True)[:2]
+    largest = sorted(values.values(), reverse=True)[:2]
     return len(largest) > 1 and largest[0] - largest[1] <= 2 * tolerance

@@ -1,11 +1,24 @@
-"""What a delivered model claims: one row for each thing that the spec asked, with how it was measured."""
+"""What a delivered model claims: one row for each thing that the spec asked, with how it was found out.
+
+A limit on a device that could only be predicted is claimed as predicted, is not proven, and says what to
+run to prove it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from automl.records import Claim, LatencyBudget, Measurement, Requirement, Scores, Target
-from automl.search.feasibility import budget_clause
+from automl.records import (
+    Claim,
+    Evidence,
+    Forecast,
+    LatencyBudget,
+    Measurement,
+    Requirement,
+    Scores,
+    Target,
+)
+from automl.search.limits import budget_clause
 from automl.units import format_latency, format_share, format_size
 
 __all__ = ["state_claims"]
@@ -17,7 +30,7 @@ _WORDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
 
 def state_claims(
     target: Target,
-    measured: Measurement,
+    known: Evidence,
     requirements: Sequence[Requirement],
     scores: Scores,
     objective: str,
@@ -25,17 +38,16 @@ def state_claims(
     """Return the claims of a winner: its limits, its required scores, and the objective.
 
     Args:
-        measured: in a fresh process.
+        known: measured in a fresh process on the target's device, or predicted for it.
         scores: on the test split, by the delivered file.
     """
-    claims = [_latency_claim(budget, measured) for budget in target.latency]
+    claims = [_latency_claim(budget, known) for budget in target.latency]
     if target.size_bytes is not None:
         claims.append(
-            _bytes_claim("size", target.size_bytes, measured.size_bytes, "the delivered file")
+            _bytes_claim("size", target.size_bytes, known.size_bytes, "the delivered file")
         )
-    if target.memory_bytes is not None and measured.memory_bytes is not None:
-        how = "peak of a fresh process that loads and runs the file, less the bare interpreter"
-        claims.append(_bytes_claim("memory", target.memory_bytes, measured.memory_bytes, how))
+    if target.memory_bytes is not None:
+        claims.extend(_memory_claims(target.memory_bytes, known))
     tested = f"{scores.samples:,} test images, by the delivered file"
     claims.extend(_score_claim(requirement, scores, tested) for requirement in requirements)
     if all(requirement.key != objective for requirement in requirements):
@@ -52,18 +64,57 @@ def state_claims(
     return tuple(claims)
 
 
-def _latency_claim(budget: LatencyBudget, measured: Measurement) -> Claim:
-    interval = measured.percentile(budget.percentile)
-    threads = f"{measured.threads} thread{'s' if measured.threads != 1 else ''}"
+def _latency_claim(budget: LatencyBudget, known: Evidence) -> Claim:
+    interval = known.percentile(budget.percentile)
+    source = "predicted " if isinstance(known, Forecast) else ""
     return Claim(
         requirement=budget_clause(budget),
         asked=f"at most {budget.limit_ms:g} ms",
-        got=f"{format_latency(interval.value)} (95 % interval {format_latency(interval.low)} to "
-        f"{format_latency(interval.high)})",
-        how=f"measured on {measured.host.device} ({measured.host.cpu}), {threads}, "
-        f"{measured.runs:,} runs in a fresh process, scope {measured.scope.value}",
+        got=f"{source}{format_latency(interval.value)} (95 % interval "
+        f"{format_latency(interval.low)} to {format_latency(interval.high)})",
+        how=_predicted(known) if isinstance(known, Forecast) else _measured(known),
         holds=interval.high <= budget.limit_ms,
+        proven=isinstance(known, Measurement),
     )
+
+
+def _measured(known: Measurement) -> str:
+    return (
+        f"measured on {known.host.device} ({known.host.cpu}), {_threads(known)}, "
+        f"{known.runs:,} runs in a fresh process, scope {known.scope.value}"
+    )
+
+
+def _predicted(known: Forecast) -> str:
+    return (
+        f"predicted for {known.device}, {_threads(known)}, scope {known.scope.value}: "
+        f"{known.explanation}; to prove it, start 'automl agent' on the device and run 'automl verify' "
+        "on this bundle with --device http://DEVICE:8420"
+    )
+
+
+def _threads(known: Evidence) -> str:
+    return f"{known.threads} thread{'s' if known.threads != 1 else ''}"
+
+
+def _memory_claims(limit_bytes: int, known: Evidence) -> list[Claim]:
+    """Return the claim on memory; none when a measurement could not find it out."""
+    if isinstance(known, Measurement):
+        how = "peak of a fresh process that loads and runs the file, less the bare interpreter"
+        memory = known.memory_bytes
+        return [] if memory is None else [_bytes_claim("memory", limit_bytes, memory, how)]
+    limit = format_size(limit_bytes)
+    memory = known.memory_bytes
+    return [
+        Claim(
+            requirement=f"memory <= {limit}",
+            asked=f"at most {limit}",
+            got="not known" if memory is None else f"predicted {format_size(memory)}",
+            how=_predicted(known),
+            holds=memory is not None and memory <= limit_bytes,
+            proven=False,
+        )
+    ]
 
 
 def _bytes_claim(what: str, limit_bytes: int, got_bytes: int, how: str) -> Claim:

@@ -15,15 +15,15 @@ from pathlib import Path
 
 from automl.errors import RunError, RunInterruptedError
 from automl.export.metadata import package_versions
-from automl.hardware.device import Device
 from automl.pipeline.compute import search_resources
 from automl.pipeline.context import TrialContext
 from automl.pipeline.delivery import deliver
+from automl.pipeline.devices import Devices
 from automl.pipeline.folder import RunFolder, RunState
 from automl.pipeline.history import first_deployable_s, make_record, read_run
 from automl.pipeline.listener import Listener
 from automl.pipeline.observer import Observer, Silent
-from automl.pipeline.planning import make_plan, open_device, prepare_data, read_space
+from automl.pipeline.planning import make_plan, prepare_data, read_space
 from automl.pipeline.proof import Prover, proof_seconds
 from automl.pipeline.quality import find_quality, rule_notes
 from automl.pipeline.reporting import write_report
@@ -31,6 +31,7 @@ from automl.pipeline.session import SessionFactory
 from automl.pipeline.workers import WorkerPool
 from automl.records import (
     DataQuality,
+    Host,
     Plan,
     PreparedData,
     RunRecord,
@@ -69,11 +70,11 @@ def plan_only(spec: Spec, *, observer: Observer | None = None) -> Plan:
         SpecError: when the spec leaves nothing to try.
     """
     watching = observer or Silent()
+    devices = Devices.open(spec)
     data = prepare_data(spec, watching)
-    device = open_device(spec)
-    with WorkerPool(_worker_count(device), threads=1) as pool:
+    with WorkerPool(_worker_count(devices.here), threads=1) as pool:
         quality = find_quality(spec, data, pool=pool, observer=watching, only_rules=True)
-        plan = make_plan(spec, data, device=device, pool=pool, observer=watching).plan
+        plan = make_plan(spec, data, devices=devices, pool=pool, observer=watching).plan
     return replace(plan, notes=(*plan.notes, *rule_notes(quality, spec)))
 
 
@@ -103,7 +104,8 @@ def run(spec: Spec, *, observer: Observer | None = None) -> RunRecord:
 def resume(path: Path, *, observer: Observer | None = None) -> RunRecord:
     """Finish a run that was interrupted, keeping every finished trial.
 
-    A run that ended already is returned as it is.
+    A run that ended already is returned as it is, unless a device was lost at its end: then its targets
+    are decided again, now that it may be back.
 
     Raises:
         RunError: no run there, in use, or the data changed since it began.
@@ -114,7 +116,8 @@ def resume(path: Path, *, observer: Observer | None = None) -> RunRecord:
         state = folder.read_state()
         if state is None:
             raise RunError(f"'{path}/run.json' is missing or damaged; start the run again.")
-        if folder.read_selection() is not None:
+        selection = folder.read_selection()
+        if selection is not None and not any(t.lost for t in selection.targets):
             record = read_run(path)
             if not folder.report.exists():
                 write_report(record)
@@ -154,11 +157,11 @@ class _Run:
 
     def go(self) -> RunRecord:
         self._folder.log("begin", resumed=self._state.resumed)
-        device = open_device(self._spec)
+        devices = Devices.open(self._spec)
         try:
-            with WorkerPool(_worker_count(device), threads=1) as pool:
+            with WorkerPool(_worker_count(devices.here), threads=1) as pool:
                 pool.warm_up()
-                return self._stages(device, pool)
+                return self._stages(devices, pool)
         except KeyboardInterrupt:
             self._save()
             self._folder.log("interrupted")
@@ -167,18 +170,19 @@ class _Run:
                 f"go on with: automl resume {shlex.quote(str(self._folder.path))}"
             ) from None
 
-    def _stages(self, device: Device, pool: WorkerPool) -> RunRecord:
+    def _stages(self, devices: Devices, pool: WorkerPool) -> RunRecord:
         spec, folder = self._spec, self._folder
         with self._stage("data"):
             data = self._data()
         with self._stage("quality"):
             quality = self._quality(data, pool)
         with self._stage("plan"):
-            plan = self._plan(data, device, pool, quality)
+            plan = self._plan(data, devices, pool, quality)
         pool.close()
-        if plan.feasible():
+        earlier = folder.read_selection()
+        if plan.feasible() and earlier is None:
             with self._stage("search"):
-                self._search(plan, data, device)
+                self._search(plan, data, devices)
         trials = folder.read_trials()
         self._state = replace(self._state, first_deployable_s=first_deployable_s(trials, plan))
         with self._stage("proof"):
@@ -188,10 +192,11 @@ class _Run:
                 plan,
                 trials,
                 folder=folder,
-                device=device,
+                devices=devices,
                 pool=pool,
                 observer=self._observer,
                 doubtful=() if quality is None else quality.leakage.paths,
+                decided=() if earlier is None else [t for t in earlier.targets if not t.lost],
             )
             selection = prover.prove()
             for chosen in selection.targets:
@@ -235,7 +240,7 @@ class _Run:
     def _plan(
         self,
         data: PreparedData,
-        device: Device,
+        devices: Devices,
         pool: WorkerPool,
         quality: DataQuality | None,
     ) -> Plan:
@@ -246,7 +251,7 @@ class _Run:
         plan = make_plan(
             self._spec,
             data,
-            device=device,
+            devices=devices,
             pool=pool,
             observer=self._observer,
             may_go_on=lambda: self._clock.elapsed_s < limit,
@@ -257,7 +262,7 @@ class _Run:
             self._observer.note(note)
         return plan
 
-    def _search(self, plan: Plan, data: PreparedData, device: Device) -> None:
+    def _search(self, plan: Plan, data: PreparedData, devices: Devices) -> None:
         spec, folder = self._spec, self._folder
         self._observer.stage("search")
         feasible = plan.feasible()
@@ -266,7 +271,7 @@ class _Run:
         tried = folder.read_trials()
         left = self._clock.left_s - proof_seconds(spec, plan, data.dataset)
         ends = time.monotonic() + left
-        resources = search_resources(spec, device.host())
+        resources = search_resources(spec, devices.here)
         listener = Listener(
             folder,
             self._observer,
@@ -282,7 +287,7 @@ class _Run:
                 for a in architectures
             },
             weights={p.architecture.backbone: p.weights for p in plan.architectures if p.weights},
-            instruction_sets=device.host().instruction_sets,
+            instruction_sets=devices.instruction_sets,
             threads=resources.threads,
             gpus=resources.gpus_per_trial,
             run_started=time.time() - self._clock.elapsed_s,
@@ -354,5 +359,5 @@ def _free_folder(output: Path, name: str) -> Path:
     return path
 
 
-def _worker_count(device: Device) -> int:
-    return max(1, min(4, device.host().cores))
+def _worker_count(here: Host) -> int:
+    return max(1, min(4, here.cores))

@@ -1,7 +1,7 @@
-"""Examining architectures untrained: export in worker processes, then measure on a quiet machine.
+"""Examining architectures untrained: export in worker processes, then find out what each file costs.
 
-What was learnt is kept in the user's cache: what an export gave by architecture and versions, what a
-measurement gave by graph, device, runtime and threads. A second plan of the same space reads files only.
+What was learnt is kept in the user's cache: what an export gave by architecture and versions, what a file
+costs by its graph (:mod:`automl.pipeline.gauges`). A second plan of the same space reads files only.
 """
 
 from __future__ import annotations
@@ -13,40 +13,36 @@ from dataclasses import replace
 from pathlib import Path
 
 from automl import registry
-from automl.data.source import as_file
 from automl.errors import SpecError
 from automl.export.metadata import package_versions
-from automl.hardware.cache import MeasurementCache, answers, measurement_key
-from automl.hardware.device import Device, MeasureFailure, MeasureRequest
-from automl.pipeline.jobs import Exported, ExportedFile, ExportJob, export_untrained
+from automl.pipeline.devices import Devices
+from automl.pipeline.gauges import (
+    Answer,
+    Gauge,
+    MeasuringGauge,
+    PredictingGauge,
+    TimedFrame,
+    group_alike,
+)
+from automl.pipeline.jobs import Exported, ExportJob, export_untrained
+from automl.pipeline.screening import ScreeningGauge
 from automl.pipeline.workers import JobFailure, WorkerPool
 from automl.records import (
     Architecture,
     Dataset,
-    Host,
-    LatencyBudget,
+    Forecast,
     Measurement,
-    Scope,
     Target,
     TaskOptions,
-    runs_for_bound,
 )
 from automl.search.feasibility import Examined
 from automl.storage import DamagedFileError, cache_folder, read_record, sha256_bytes, write_record
 
 __all__ = ["Examiner", "is_plannable"]
 
-PLANNING_RUNS = 72
-"""The fewest with which a 95 % interval of the 95th percentile has an upper end."""
-PLANNING_SECONDS = 2.0
-PLANNING_LONGEST_SECONDS = 8.0
-"""A slow network is timed for so long at most: a plan only chooses what to train, and the proof times
-the winner in full."""
 _EXPORTED_AT_ONCE = 6
-"""Architectures exported before their files are measured: their files lie on disk meanwhile."""
-_FILES_AT_ONCE = 12
-"""Models measured in turns in one process: they are all in memory at once."""
-_EXPORT_VERSION = 4
+"""Architectures exported before their files are looked at: their files lie on disk meanwhile."""
+_EXPORT_VERSION = 5
 """Raised when exporting changes, so that older entries are not used."""
 
 
@@ -56,7 +52,7 @@ def is_plannable(scheme: str) -> bool:
     return plannable
 
 
-_Found = dict[tuple[str, str], Measurement | MeasureFailure]
+_Found = dict[tuple[str, str], Answer]
 """By scheme and target name."""
 
 
@@ -64,7 +60,7 @@ class Examiner:
     """Learns, for waves of architectures, what each costs on each target.
 
     Args:
-        targets: all on one device.
+        targets: of the spec, or some of them.
         schemes: to be tried; those that are known only after training are passed on as such.
         progress: told in one line what is being done.
         may_go_on: asked before each handful; once it says no, the rest of a wave is left out.
@@ -79,7 +75,7 @@ class Examiner:
         dataset: Dataset,
         targets: Sequence[Target],
         schemes: Sequence[str],
-        device: Device,
+        devices: Devices,
         pool: WorkerPool,
         progress: Callable[[str], None],
         may_go_on: Callable[[], bool] = lambda: True,
@@ -91,20 +87,22 @@ class Examiner:
         self._targets = tuple(targets)
         self._schemes = tuple(scheme for scheme in schemes if is_plannable(scheme))
         self._after_training = frozenset(schemes) - frozenset(self._schemes)
-        self._device = device
-        self._host: Host = device.host()
+        self._devices = devices
         self._pool = pool
         self._progress = progress
         self._may_go_on = may_go_on
-        self._stop_early = stop_early
-        self._cache = MeasurementCache()
-        self._image = str(as_file(Path(dataset.root), dataset.samples[0].path))
+        frame = TimedFrame.of(dataset)
+        self._gauges = [
+            _gauge_for(group, devices, frame, stop_early=stop_early, progress=progress)
+            for group in group_alike(self._targets)
+        ]
         self.exported: dict[Architecture, Exported] = {}
         self.measured = 0
+        self.predicted = 0
         self.cached = 0
 
     def __call__(self, wave: tuple[Architecture, ...]) -> Mapping[Architecture, Examined]:
-        """Export and measure one wave; nothing is exported when the cache knows all of it.
+        """Export one wave and look at its files; nothing is exported when the cache knows all of it.
 
         Raises:
             SpecError: when the search space names a network that does not exist.
@@ -124,7 +122,7 @@ class Examiner:
                     break
                 part = fresh[start : start + _EXPORTED_AT_ONCE]
                 failures.update(self._export_part(part, folder))
-                found.update(self._measure([a for a in part if a not in failures]))
+                found.update(self._look([a for a in part if a not in failures]))
         return {
             a: self._examined(a, found.get(a, {}), failures.get(a))
             for a in wave
@@ -150,14 +148,17 @@ class Examiner:
             made = self.exported[architecture]
             broken = dict(made.errors) | dict(made.refused)
         errors = {(s, t.name): why for s, why in broken.items() for t in self._targets}
-        measurements = {}
-        for key, outcome in found.items():
-            if isinstance(outcome, MeasureFailure):
-                errors[key] = f"cannot run ({outcome.error})"
+        measurements: dict[tuple[str, str], Measurement] = {}
+        forecasts: dict[tuple[str, str], Forecast] = {}
+        for key, answer in found.items():
+            if isinstance(answer, Measurement):
+                measurements[key] = answer
+            elif isinstance(answer, Forecast):
+                forecasts[key] = answer
             else:
-                measurements[key] = outcome
+                errors[key] = answer.reason
         after_training = self._after_training if failure is None else frozenset()
-        return Examined(measurements, errors, after_training)
+        return Examined(measurements, errors, after_training, forecasts)
 
     def _export(
         self, architectures: Sequence[Architecture], folder: str
@@ -171,7 +172,7 @@ class Examiner:
                 frame_size=self._dataset.frame_size,
                 typical_frame=self._dataset.typical_frame,
                 schemes=self._schemes,
-                instruction_sets=self._host.instruction_sets,
+                instruction_sets=self._devices.instruction_sets,
                 folder=folder,
             )
             for architecture in architectures
@@ -186,35 +187,18 @@ class Examiner:
             results.append(result)
         return results
 
-    def _measure(self, architectures: Sequence[Architecture]) -> dict[Architecture, _Found]:
-        """Measure every file in every distinct way that a target runs it."""
-        todo = [
-            (architecture, file, alike)
-            for architecture in architectures
-            for file in self.exported[architecture].files
-            for alike in _alike(self._targets)
-        ]
-        found: dict[Architecture, _Found] = {}
-        for start in range(0, len(todo), _FILES_AT_ONCE):
-            part = todo[start : start + _FILES_AT_ONCE]
-            answered = self._time([self._request(file, alike) for _, file, alike in part])
-            for (architecture, file, alike), outcome in zip(part, answered, strict=True):
-                if isinstance(outcome, Measurement) and not outcome.is_disturbed:
-                    self._cache.put(self._key(file, alike), outcome)
-                own = found.setdefault(architecture, {})
-                own.update({(file.scheme, target.name): outcome for target in alike})
-        self.measured += len(todo)
+    def _look(self, architectures: Sequence[Architecture]) -> dict[Architecture, _Found]:
+        """Let every gauge look at every file."""
+        todo = [(a, file) for a in architectures for file in self.exported[a].files]
+        found: dict[Architecture, _Found] = {a: {} for a in architectures}
+        for gauge in self._gauges:
+            answered = gauge.ask([file for _, file in todo])
+            for (architecture, file), answer in zip(todo, answered, strict=True):
+                own = {(file.scheme, target.name): answer for target in gauge.targets}
+                found[architecture].update(own)
+                self.measured += not isinstance(answer, Forecast)
+                self.predicted += isinstance(answer, Forecast)
         return found
-
-    def _time(self, requests: Sequence[MeasureRequest]) -> list[Measurement | MeasureFailure]:
-        """Measure; what other work on the machine disturbed is measured once more."""
-        answers_ = list(self._device.measure(requests, progress=self._progress))
-        again = [i for i, a in enumerate(answers_) if isinstance(a, Measurement) and a.is_disturbed]
-        if again:
-            repeated = self._device.measure([requests[i] for i in again], progress=self._progress)
-            for i, outcome in zip(again, repeated, strict=True):
-                answers_[i] = _quieter(answers_[i], outcome)
-        return answers_
 
     def _recall(self, architecture: Architecture) -> _Found | None:
         """Return all that the cache knows of an architecture, or ``None`` when something is missing."""
@@ -224,42 +208,14 @@ class Examiner:
             return None
         found: _Found = {}
         for file in kept.files:
-            for alike in _alike(self._targets):
-                measured = self._cache.get(self._key(file, alike))
-                if measured is None or not answers(measured, self._request(file, alike)):
+            for gauge in self._gauges:
+                known = gauge.recall(file)
+                if known is None:
                     return None
-                found.update({(file.scheme, target.name): measured for target in alike})
+                found.update({(file.scheme, target.name): known for target in gauge.targets})
         self.exported[architecture] = replace(kept, architecture=architecture)
-        self.cached += len(kept.files) * len(_alike(self._targets))
+        self.cached += len(kept.files) * len(self._gauges)
         return found
-
-    def _request(self, file: ExportedFile, alike: Sequence[Target]) -> MeasureRequest:
-        target = alike[0]
-        return MeasureRequest(
-            path=file.path,
-            sha256=file.sha256,
-            threads=target.threads,
-            scope=target.scope,
-            frame_size=self._dataset.typical_frame,
-            min_runs=max((PLANNING_RUNS, *(runs_for_bound(b.percentile) for b in target.latency))),
-            min_seconds=PLANNING_SECONDS,
-            budgets=_loosest(alike),
-            stop_early=self._stop_early,
-            memory=any(t.memory_bytes is not None for t in alike),
-            image=self._image if target.scope is Scope.FILE else None,
-            max_seconds=PLANNING_LONGEST_SECONDS,
-        )
-
-    def _key(self, file: ExportedFile, alike: Sequence[Target]) -> str:
-        request = self._request(file, alike)
-        return measurement_key(
-            graph_hash=file.graph_hash,
-            host=self._host,
-            threads=request.threads,
-            scope=request.scope,
-            frame_size=request.frame_size,
-            image_sha256=self._dataset.samples[0].sha256,
-        )
 
     def _export_key(self, architecture: Architecture) -> str:
         parts = (
@@ -271,21 +227,32 @@ class Examiner:
             self._dataset.frame_size,
             self._dataset.typical_frame,
             self._schemes,
-            self._host.instruction_sets,
+            self._devices.instruction_sets,
             package_versions(),
         )
         return sha256_bytes(json.dumps(parts).encode())
 
 
-def _quieter(
-    first: Measurement | MeasureFailure, second: Measurement | MeasureFailure
-) -> Measurement | MeasureFailure:
-    """Return the one of two answers for the same file that waited less for the processor."""
-    if not isinstance(first, Measurement):
-        return second
-    if not isinstance(second, Measurement):
-        return first
-    return min(first, second, key=lambda m: m.mean_ms / m.cpu_ms)
+def _gauge_for(
+    targets: Sequence[Target],
+    devices: Devices,
+    frame: TimedFrame,
+    *,
+    stop_early: bool,
+    progress: Callable[[str], None],
+) -> Gauge:
+    """Return what looks at files for targets that are alike.
+
+    A device that is measured in full, because nothing fits, is not screened.
+    """
+    if not devices.is_measured(targets[0]):
+        predictor = devices.predictor(targets[0])
+        return PredictingGauge(
+            targets, predictor, frame, unsupported=devices.unsupported(targets[0])
+        )
+    measuring = MeasuringGauge(targets, devices, frame, stop_early=stop_early, progress=progress)
+    screen = devices.screen(targets[0]) if stop_early else None
+    return measuring if screen is None else ScreeningGauge(measuring, screen, frame)
 
 
 def _export_file(key: str) -> Path:
@@ -295,22 +262,3 @@ def _export_file(key: str) -> Path:
 def _keep(key: str, exported: Exported) -> None:
     """Keep what an export gave (not the files: they are quick to make and large)."""
     write_record(_export_file(key), exported)
-
-
-def _alike(targets: Sequence[Target]) -> list[tuple[Target, ...]]:
-    """Group targets that run a file in the same way, so that it is measured once for them."""
-    groups: dict[tuple[object, ...], list[Target]] = {}
-    for target in targets:
-        groups.setdefault((target.device, target.threads, target.scope), []).append(target)
-    return [tuple(group) for group in groups.values()]
-
-
-def _loosest(targets: Sequence[Target]) -> tuple[LatencyBudget, ...]:
-    """Return the limits that every target of a group misses when the measurement misses them."""
-    percentiles = {b.percentile for t in targets for b in t.latency}
-    loosest = []
-    for percentile in sorted(percentiles):
-        limits = [b.limit_ms for t in targets for b in t.latency if b.percentile == percentile]
-        if len(limits) == len(targets):
-            loosest.append(LatencyBudget(percentile, max(limits)))
-    return tuple(loosest)

@@ -64,6 +64,8 @@ class ExportedFile:
     sha256: str
     graph_hash: str
     size_bytes: int
+    operators: tuple[str, ...] = ()
+    """Kinds of its nodes, sorted."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def export_untrained(job: ExportJob) -> Exported:
     import torch
 
     from automl.export.deployed import deploy
-    from automl.export.graph import graph_hash
+    from automl.export.graph import graph_hash, operators_of
     from automl.export.metadata import artifact_metadata
     from automl.export.onnx import export_onnx
     from automl.export.schemes.base import QuantizationContext
@@ -156,7 +158,14 @@ def export_untrained(job: ExportJob) -> Exported:
             refused.append((name, outcome.rejected))
             continue
         files.append(
-            ExportedFile(name, str(path), sha256_file(path), graph_hash(path), path.stat().st_size)
+            ExportedFile(
+                name,
+                str(path),
+                sha256_file(path),
+                graph_hash(path),
+                path.stat().st_size,
+                operators_of(path),
+            )
         )
     return Exported(
         job.architecture,

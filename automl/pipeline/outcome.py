@@ -33,7 +33,8 @@ def _unmet(chosen: TargetSelection) -> list[str]:
     if chosen.winner is None:
         return [nothing_fits(name, chosen)]
     return [
-        f"Target '{name}' misses '{claim.requirement}': got {claim.got} ({claim.how})."
+        f"Target '{name}' {'misses' if claim.proven else 'may miss'} '{claim.requirement}': "
+        f"got {claim.got} ({claim.how})."
         for claim in chosen.claims
         if not claim.holds
     ]

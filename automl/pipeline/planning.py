@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
-from automl import registry
 from automl.data import prepare
 from automl.data.cache import side_to_store
-from automl.errors import DataError, SpecError, did_you_mean
-from automl.hardware.device import Device
+from automl.errors import AutomlError, DataError, SpecError, did_you_mean
 from automl.models.weights import WeightsReport, resolve_weights
+from automl.pipeline.devices import Devices
 from automl.pipeline.examination import Examiner
 from automl.pipeline.judging import present_classes
 from automl.pipeline.observer import Observer
@@ -29,6 +27,7 @@ from automl.records import (
     SearchSpace,
     Spec,
     Split,
+    Target,
     TruthKind,
     Verdict,
 )
@@ -38,7 +37,7 @@ from automl.search.space import apply_spec, load_space
 from automl.spec.metrics import METRICS
 from automl.spec.problems import escape
 
-__all__ = ["Planned", "make_plan", "open_device", "prepare_data"]
+__all__ = ["Planned", "make_plan", "prepare_data"]
 
 _FEWEST_CLASSES: Mapping[TruthKind, int] = {"label": 2, "boxes": 1, "mask": 1, "defect": 0}
 """Classes that a split must show, so that something can be said of a model."""
@@ -52,21 +51,6 @@ class Planned:
 
     plan: Plan
     space: SearchSpace
-
-
-def open_device(spec: Spec) -> Device:
-    """Return the device that the targets name.
-
-    Raises:
-        SpecError: when they name several.
-    """
-    names = sorted({target.device for target in spec.targets})
-    if len(names) > 1:
-        raise SpecError(
-            f"All targets of one spec must be on one device; got {', '.join(names)}. "
-            "Write one spec a device."
-        )
-    return cast(Device, registry.load("device", names[0])())
 
 
 def read_space(spec: Spec) -> SearchSpace:
@@ -152,15 +136,16 @@ def make_plan(
     spec: Spec,
     data: PreparedData,
     *,
-    device: Device,
+    devices: Devices,
     pool: WorkerPool,
     observer: Observer,
     may_go_on: Callable[[], bool] = lambda: True,
 ) -> Planned:
-    """Return a verdict on every candidate of the space.
+    """Return a verdict on every candidate of the space, for every target.
 
     Raises:
         SpecError: when the space and the spec leave nothing to try.
+        AutomlError: when no device answers any more.
     """
     observer.stage("plan")
     started = time.monotonic()
@@ -173,7 +158,7 @@ def make_plan(
         task=spec.task,
         options=spec.options,
         dataset=data.dataset,
-        device=device,
+        devices=devices,
         pool=pool,
     )
     done: set[Architecture] = set()
@@ -197,18 +182,24 @@ def make_plan(
         may_go_on=may_go_on,
         is_tiled=spec.options.input == "tiles",
     )
-    verdicts = _look_closer(verdicts, spec, space.schemes, make_examiner, observer)
+    if (lost := devices.why_none_left(spec.targets)) is not None:
+        raise AutomlError(lost)
+    closer = [t for t in spec.targets if devices.is_measured(t)]
+    verdicts = _look_closer(verdicts, closer, space.schemes, make_examiner, observer)
     plan = Plan(
         spec_sha256=spec.sha256,
         space=space.name,
-        host=device.host(),
+        host=devices.here,
         audit=data.audit,
         architectures=_planned(kept, examiner, weights),
         verdicts=verdicts,
-        notes=weights.notes,
+        notes=(*weights.notes, *devices.notes(), *_losses(spec, devices)),
         measured=examiner.measured,
         cached=examiner.cached,
         seconds=time.monotonic() - started,
+        hosts=devices.hosts,
+        predicted=examiner.predicted,
+        lost={t.name: why for t in spec.targets if (why := devices.why_lost(t)) is not None},
     )
     if not plan.feasible():
         plan = replace(plan, alternatives=_alternatives(spec, space, make_examiner, observer))
@@ -217,7 +208,7 @@ def make_plan(
 
 def _look_closer(
     verdicts: tuple[Verdict, ...],
-    spec: Spec,
+    targets: Sequence[Target],
     schemes: tuple[str, ...],
     make_examiner: Callable[..., Examiner],
     observer: Observer,
@@ -228,13 +219,13 @@ def _look_closer(
     which limit would work.
     """
     closer: dict[tuple[Candidate, str], Verdict] = {}
-    for target in spec.targets:
+    for target in targets:
         own = [v for v in verdicts if v.target == target.name]
         if any(v.status.is_feasible for v in own):
             continue
-        measured = [(v.measurement.p50_ms.value, v) for v in own if v.measurement is not None]
+        known = [(v.evidence.p50_ms.value, v) for v in own if v.evidence is not None]
         nearest = dict.fromkeys(
-            v.candidate.architecture for _, v in sorted(measured, key=lambda pair: pair[0])
+            v.candidate.architecture for _, v in sorted(known, key=lambda pair: pair[0])
         )
         examiner = make_examiner(
             targets=(target,), schemes=schemes, progress=observer.progress, stop_early=False
@@ -243,6 +234,14 @@ def _look_closer(
             again = explore([architecture], schemes, [target], examine=examiner)
             closer.update({(v.candidate, v.target): v for v in again})
     return tuple(closer.get((v.candidate, v.target), v) for v in verdicts)
+
+
+def _losses(spec: Spec, devices: Devices) -> tuple[str, ...]:
+    return tuple(
+        f"Target '{target.name}' is left without a model: {why}"
+        for target in spec.targets
+        if (why := devices.why_lost(target)) is not None
+    )
 
 
 def _planned(

@@ -1,39 +1,48 @@
-"""The end of a run: measure again in a fresh process, choose, test once, and state every claim.
+"""The end of a run: look at the delivered files again, choose, test once, and state every claim.
 
-Only what is proven here is delivered: the file whose latency bound, size and memory hold, and whose score
-on the test split, which nothing has looked at before, is its own.
+Only what is proven here is called proven: the file whose latency bound, size and memory hold in a fresh
+process on the target's device, and whose score on the test split, which nothing has looked at before, is
+its own. Each target is decided by itself; a device that is lost costs its own targets only.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from automl.data.source import as_file
+from automl.data.source import read_source
 from automl.errors import AutomlError
-from automl.hardware.device import Device, MeasureFailure, MeasureRequest
+from automl.pipeline.agreement import check_agreement
+from automl.pipeline.choice import PROOF_RUNS, PROOF_SECONDS, TOGETHER, Choice, Chooser
 from automl.pipeline.claims import state_claims
+from automl.pipeline.devices import Devices
 from automl.pipeline.folder import RunFolder
+from automl.pipeline.images import spread
 from automl.pipeline.jobs import EvaluateJob, Evaluation, evaluate_artifact
 from automl.pipeline.observer import Observer
 from automl.pipeline.workers import WorkerPool
 from automl.records import (
+    Candidate,
+    Claim,
     Dataset,
+    Forecast,
     Measurement,
     Plan,
     Prediction,
+    Reason,
     Selection,
     Spec,
     Split,
     Target,
     TargetSelection,
     TrialResult,
-    runs_for_bound,
 )
 from automl.search.relaxation import (
     Shortfall,
     limits_shortfall,
+    lost_shortfall,
     plan_shortfall,
     requirements_shortfall,
 )
@@ -41,41 +50,35 @@ from automl.search.selection import (
     Contender,
     choosing_requirements,
     contenders,
-    limit_missed,
     losing_reasons,
     requirement_missed,
 )
 
 __all__ = ["Prover", "proof_seconds"]
 
-PROOF_RUNS = 1_000
-PROOF_SECONDS = 20.0
-"""A file is timed for this many runs, or for this long when it is slow."""
-_TIME_A_RUN = 2.2
-"""Of a slow network one run in three is not timed, and the machine may be slower than while planning."""
-_MEASURED_TOGETHER = 3
-"""The best and two runners-up take turns in one process, so that they are compared fairly."""
 _FIXED_SECONDS = 12.0
 """Starting processes, reading images, judging, the bundle and the report."""
+_COMPARED_IMAGES = 8
+"""Whose answers are compared between a device elsewhere and this machine."""
 
 
 def proof_seconds(spec: Spec, plan: Plan, dataset: Dataset) -> float:
-    """Return the time to keep back for the proof, from what planning measured."""
-    feasible = [v.measurement for v in plan.verdicts if v.status.is_feasible and v.measurement]
-    slowest_ms = max((m.p50_ms.value for m in feasible), default=0.0)
-    timed = min(PROOF_SECONDS, PROOF_RUNS * slowest_ms / 1e3) * _MEASURED_TOGETHER
+    """Return the time to keep back for the proof, from what planning found out.
+
+    What is predicted for a device takes no measuring.
+    """
+    return _FIXED_SECONDS + sum(_target_seconds(t, plan, dataset) for t in spec.targets)
+
+
+def _target_seconds(target: Target, plan: Plan, dataset: Dataset) -> float:
+    own = [v for v in plan.verdicts if v.target == target.name]
+    feasible = [v.evidence for v in own if v.status.is_feasible and v.evidence is not None]
+    slowest_ms = max((known.p50_ms.value for known in feasible), default=0.0)
     tested = len(dataset.indices(Split.TEST)) * slowest_ms * 2 / 1e3
-    return len(spec.targets) * (1.3 * timed + tested) + _FIXED_SECONDS
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """What measuring the contenders in turn led to."""
-
-    winner: Contender | None
-    measured: dict[str, Measurement]
-    """By artifact SHA-256."""
-    missed: dict[str, tuple[str, str]]
+    if target.device not in plan.hosts and any(v.forecast is not None for v in own):
+        return tested
+    timed = min(PROOF_SECONDS, PROOF_RUNS * slowest_ms / 1e3) * TOGETHER
+    return 1.3 * timed + tested
 
 
 class Prover:
@@ -89,90 +92,106 @@ class Prover:
         trials: Sequence[TrialResult],
         *,
         folder: RunFolder,
-        device: Device,
+        devices: Devices,
         pool: WorkerPool,
         observer: Observer,
         doubtful: Sequence[str] = (),
+        decided: Sequence[TargetSelection] = (),
     ) -> None:
         """Prepare to prove.
 
         Args:
             doubtful: paths of test images that stand, nearly, among the training images too.
+            decided: targets that need no deciding, because an earlier part of the run did it.
         """
+        self._decided = tuple(decided)
         self._doubtful = tuple(doubtful)
         self._spec = spec
         self._dataset = dataset
         self._plan = plan
         self._trials = trials
         self._folder = folder
-        self._device = device
+        self._devices = devices
         self._pool = pool
         self._observer = observer
+        self._chooser = Chooser(dataset, folder=folder, devices=devices, observer=observer)
         self._evaluations: dict[str, Evaluation] = {}
 
     def prove(self) -> Selection:
-        """Return the outcome for every target."""
+        """Return the outcome for every target.
+
+        Raises:
+            AutomlError: when no device answers any more, so that nothing can be decided.
+        """
         self._observer.stage("proof")
-        return Selection(tuple(self._target(target) for target in self._spec.targets))
+        self._devices.try_again()
+        known = {chosen.target.name: chosen for chosen in self._decided}
+        undecided = [target for target in self._spec.targets if target.name not in known]
+        known |= {target.name: self._target(target) for target in undecided}
+        lost = self._devices.why_none_left(undecided)
+        if lost is not None:
+            command = f"automl resume {shlex.quote(str(self._folder.path))}"
+            raise AutomlError(f"{lost} What was trained is kept; then go on with: {command}")
+        return Selection(tuple(known[target.name] for target in self._spec.targets))
 
     def _target(self, target: Target) -> TargetSelection:
-        spec = self._spec
-        ranked = contenders(target, self._plan, self._trials, objective=spec.objective)
-        missed: dict[str, tuple[str, str]] = {}
-        able = []
+        objective = self._spec.objective
+        ranked = contenders(target, self._plan, self._trials, objective=objective)
+        able, missed = self._able(ranked)
+        choice = self._chooser.choose(target, able)
+        reasons = losing_reasons(
+            target,
+            self._plan,
+            self._trials,
+            winner=choice.winner,
+            missed=missed | choice.missed,
+            objective=objective,
+        )
+        runners_up = tuple(
+            (contender.candidate, measured)
+            for contender in able
+            if contender is not choice.winner
+            and isinstance(measured := choice.known.get(contender.artifact.sha256), Measurement)
+        )
+        if choice.winner is None:
+            short_by = self._shortfall(target, ranked, able, choice)
+            return _without_winner(target, reasons, runners_up, short_by, lost=choice.lost)
+        return self._with_winner(target, choice.winner, choice, reasons, runners_up)
+
+    def _able(
+        self, ranked: Sequence[Contender]
+    ) -> tuple[list[Contender], dict[str, tuple[str, str]]]:
+        """Divide contenders into those with the required scores, and what the others miss."""
+        able, missed = [], {}
         for contender in ranked:
             scores = contender.artifact.scores
-            required = choosing_requirements(spec.requirements, scores)
+            required = choosing_requirements(self._spec.requirements, scores)
             short = requirement_missed(required, scores.values)
             if short is None:
                 able.append(contender)
             else:
                 missed[contender.artifact.sha256] = short
-        outcome = self._choose(target, able)
-        missed.update(outcome.missed)
-        reasons = losing_reasons(
-            target,
-            self._plan,
-            self._trials,
-            winner=outcome.winner,
-            missed=missed,
-            objective=spec.objective,
-        )
-        runners_up = tuple(
-            (c.candidate, outcome.measured[c.artifact.sha256])
-            for c in able
-            if c.artifact.sha256 in outcome.measured and c is not outcome.winner
-        )
-        if outcome.winner is None:
-            short_by = self._shortfall(target, ranked, able, outcome)
-            return TargetSelection(
-                target=target,
-                winner=None,
-                trial_id=None,
-                candidate=None,
-                measurement=None,
-                test_scores=None,
-                claims=(),
-                reasons=reasons,
-                runners_up=runners_up,
-                predictions=(),
-                best_reached=short_by.best_reached,
-                binding=short_by.binding,
-                relaxation=short_by.relaxation,
-            )
-        winner = outcome.winner
-        measured = outcome.measured[winner.artifact.sha256]
+        return able, missed
+
+    def _with_winner(
+        self,
+        target: Target,
+        winner: Contender,
+        choice: Choice,
+        reasons: tuple[Reason, ...],
+        runners_up: tuple[tuple[Candidate, Measurement], ...],
+    ) -> TargetSelection:
+        spec, known = self._spec, choice.known[winner.artifact.sha256]
         evaluation = self._test(winner)
+        claims = state_claims(target, known, spec.requirements, evaluation.scores, spec.objective)
         return TargetSelection(
             target=target,
             winner=winner.artifact,
             trial_id=winner.trial.id,
             candidate=winner.candidate,
-            measurement=measured,
+            measurement=known if isinstance(known, Measurement) else None,
             test_scores=evaluation.scores,
-            claims=state_claims(
-                target, measured, spec.requirements, evaluation.scores, spec.objective
-            ),
+            claims=(*claims, *self._agreement(target, winner)),
             reasons=reasons,
             runners_up=runners_up,
             predictions=evaluation.predictions,
@@ -180,73 +199,29 @@ class Prover:
             binding=None,
             relaxation=None,
             without_leaks=evaluation.without_doubtful,
+            forecast=known if isinstance(known, Forecast) else None,
         )
 
-    def _choose(self, target: Target, able: Sequence[Contender]) -> _Outcome:
-        """Measure contenders, best first, a few in turns, until one holds every limit."""
-        outcome = _Outcome(None, {}, {})
-        for start in range(0, len(able), _MEASURED_TOGETHER):
-            part = able[start : start + _MEASURED_TOGETHER]
-            self._observer.progress(
-                f"measuring {', '.join(c.candidate.key for c in part)} in a fresh process"
-            )
-            for contender, answer in zip(part, self._measure(target, part), strict=True):
-                sha256 = contender.artifact.sha256
-                if not isinstance(answer, Measurement):
-                    outcome.missed[sha256] = (
-                        "can be run",
-                        f"could not be measured: {answer.error}",
-                    )
-                    continue
-                outcome.measured[sha256] = answer
-                short = limit_missed(target, answer)
-                if short is not None:
-                    outcome.missed[sha256] = short
-            winner = next((c for c in part if c.artifact.sha256 not in outcome.missed), None)
-            if winner is not None:
-                return _Outcome(winner, outcome.measured, outcome.missed)
-        return outcome
-
-    def _measure(
-        self, target: Target, part: Sequence[Contender]
-    ) -> tuple[Measurement | MeasureFailure, ...]:
-        """Measure contenders in turns; all once more when other work made one miss a limit."""
-        requests = [self._request(target, contender) for contender in part]
-        answers = self._device.measure(requests)
-        if any(
-            isinstance(answer, Measurement)
-            and answer.is_disturbed
-            and limit_missed(target, answer) is not None
-            for answer in answers
-        ):
-            self._observer.note("other work disturbed the measurement; measuring once more")
-            answers = self._device.measure(requests)
-        return answers
-
-    def _request(self, target: Target, contender: Contender) -> MeasureRequest:
-        sample = self._dataset.samples[self._dataset.indices(Split.VAL)[0]]
-        return MeasureRequest(
-            path=str(self._folder.path / contender.artifact.path),
-            sha256=contender.artifact.sha256,
-            threads=target.threads,
-            scope=target.scope,
-            frame_size=self._dataset.typical_frame,
-            min_runs=PROOF_RUNS,
-            min_seconds=0.0,
-            budgets=target.latency,
-            stop_early=False,
-            memory=True,
-            image=str(as_file(Path(self._dataset.root), sample.path)),
-            max_seconds=self._seconds(target, contender),
+    def _agreement(self, target: Target, winner: Contender) -> tuple[Claim, ...]:
+        """Return the claim that a device elsewhere answers as this machine does, which scored it."""
+        device = self._devices.answering(target)
+        if device is None:
+            return ()
+        self._observer.progress(f"comparing the answers of {target.device} with those here")
+        dataset = self._dataset
+        names = [
+            dataset.samples[i].path for i in spread(dataset.indices(Split.VAL), _COMPARED_IMAGES)
+        ]
+        return (
+            check_agreement(
+                self._folder.path / winner.artifact.path,
+                winner.artifact.sha256,
+                winner.artifact.scheme,
+                target=target,
+                device=device,
+                images=[read_source(Path(dataset.root), name) for name in names],
+            ),
         )
-
-    def _seconds(self, target: Target, contender: Contender) -> float:
-        """Return how long a file may be timed: long enough for a bound of every percentile asked."""
-        planned = contender.planned
-        if planned is None:
-            return PROOF_SECONDS * 1.25
-        runs = max((runs_for_bound(b.percentile) for b in target.latency), default=0)
-        return max(PROOF_SECONDS * 1.25, runs * planned.p99_ms.value * _TIME_A_RUN / 1e3)
 
     def _test(self, winner: Contender) -> Evaluation:
         """Judge an artifact on the test split: once, also when it wins on several targets."""
@@ -284,20 +259,51 @@ class Prover:
         target: Target,
         ranked: Sequence[Contender],
         able: Sequence[Contender],
-        outcome: _Outcome,
+        choice: Choice,
     ) -> Shortfall:
         if ranked and not able:
             required = choosing_requirements(self._spec.requirements, ranked[0].artifact.scores)
             return requirements_shortfall(required, ranked)
         final = {
-            c.candidate: outcome.measured[c.artifact.sha256]
+            c.candidate: choice.known[c.artifact.sha256]
             for c in able
-            if c.artifact.sha256 in outcome.measured
+            if c.artifact.sha256 in choice.known
         }
         if final:
             return limits_shortfall(target, final)
+        if choice.lost is not None:
+            return lost_shortfall(target, choice.lost)
+        if able:
+            _, why = choice.missed[able[0].artifact.sha256]
+            return Shortfall(f"{able[0].candidate.key}: {why}", "can be run", "see the error")
         fits = any(v.target == target.name and v.status.is_feasible for v in self._plan.verdicts)
         return _nothing_made(self._trials) if fits else plan_shortfall(target, self._plan)
+
+
+def _without_winner(
+    target: Target,
+    reasons: tuple[Reason, ...],
+    runners_up: tuple[tuple[Candidate, Measurement], ...],
+    short_by: Shortfall,
+    *,
+    lost: str | None,
+) -> TargetSelection:
+    return TargetSelection(
+        target=target,
+        winner=None,
+        trial_id=None,
+        candidate=None,
+        measurement=None,
+        test_scores=None,
+        claims=(),
+        reasons=reasons,
+        runners_up=runners_up,
+        predictions=(),
+        best_reached=short_by.best_reached,
+        binding=short_by.binding,
+        relaxation=short_by.relaxation,
+        lost=lost,
+    )
 
 
 def _nothing_made(trials: Sequence[TrialResult]) -> Shortfall:

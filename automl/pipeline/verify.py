@@ -1,47 +1,40 @@
 """Checking a delivered bundle again: is the file whole, as fast, and as good as it was said to be?
 
-Nothing is taken from the run folder: a bundle is checked where it is, on the machine it is on.
+Nothing is taken from the run folder: a bundle is checked where it is, on the machine it is on, or on a
+device elsewhere. That is also how a model is proven that was chosen by prediction.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
-from automl import registry
 from automl.data.source import as_file, source_status
-from automl.errors import DataError
 from automl.export.bundle import MODEL, load_bundle
-from automl.export.card import BundleCard, split_sha256
-from automl.export.references import check_references
+from automl.export.card import BundleCard
+from automl.export.references import check_references, reference_inputs
 from automl.hardware.device import Device, MeasureRequest
-from automl.pipeline.judging import judged_images
-from automl.records import Claim, Dataset, Measurement, Scores, Split
-from automl.search.feasibility import budget_clause
-from automl.spec.metrics import METRICS
-from automl.tasks.base import open_task
+from automl.pipeline.agreement import check_agreement
+from automl.pipeline.devices import AnsweringDevice, open_device, open_measuring_device
+from automl.pipeline.retest import NOT_CHECKED, check_scores
+from automl.records import Claim, Measurement
+from automl.search.limits import budget_clause
 from automl.units import format_latency, format_size
 
 __all__ = ["NOT_CHECKED", "verify_bundle"]
 
-NOT_CHECKED = "not checked"
-"""How ``got`` begins in a claim that could not be checked; such a claim counts as holding."""
-
 VERIFY_RUNS = 1_000
 VERIFY_SECONDS = 20.0
 """A file is timed for this many runs, or for this long when it is slow: as when it was proven."""
-_SCORE_TOLERANCE = 0.005
-"""Of the objective: processors round 8-bit products differently."""
 
 
 def verify_bundle(
     path: str | os.PathLike[str],
     *,
     data: Path | None = None,
-    device: Device | None = None,
+    device: Device | str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[Claim, ...]:
     """Return every claim of a bundle with what was found now.
@@ -49,25 +42,36 @@ def verify_bundle(
     Args:
         path: of the bundle's folder.
         data: where its data set is now; where it was when not given.
-        device: to measure on; the one that the bundle was made for when not given.
+        device: to measure on, as a spec names it (``http://pi.local:8420``), or opened; the one that the
+            bundle was made for when not given.
         progress: told in one line what is being done.
 
     Raises:
         RunError: when the folder is no bundle or is damaged, so that nothing it says can be checked.
+        SpecError: when the device is not one that files are measured on.
+        AutomlError: when it does not answer.
     """
     say = progress or (lambda text: None)
     bundle = load_bundle(path)
     card, artifact = bundle.card, bundle.path / MODEL
     root = data if data is not None else Path(card.data.path)
     images = _folder_of_images(card, root)
+    measuring = _device(card, device)
     say("measuring in a fresh process")
-    measuring = device or cast(Device, registry.load("device", card.target.device)())
     return (
         _whole(card),
         *_measured(card, artifact, images, measuring),
         check_references(artifact, card, images),
-        *_tested(card, artifact, root, say),
+        *_same_there(card, artifact, images, measuring),
+        *check_scores(card, artifact, root, say),
     )
+
+
+def _device(card: BundleCard, given: Device | str | None) -> Device | None:
+    """Return what to measure on; ``None`` when the bundle's own device can only be predicted."""
+    if given is not None and not isinstance(given, str):
+        return given
+    return open_device(card.target.device) if given is None else open_measuring_device(given)
 
 
 def _whole(card: BundleCard) -> Claim:
@@ -80,7 +84,9 @@ def _whole(card: BundleCard) -> Claim:
     )
 
 
-def _measured(card: BundleCard, artifact: Path, root: Path, device: Device) -> tuple[Claim, ...]:
+def _measured(
+    card: BundleCard, artifact: Path, root: Path, device: Device | None
+) -> tuple[Claim, ...]:
     """Return a claim for each limit of the target."""
     target = card.target
     claims = []
@@ -98,6 +104,8 @@ def _measured(card: BundleCard, artifact: Path, root: Path, device: Device) -> t
         )
     if not target.latency and target.memory_bytes is None:
         return tuple(claims)
+    if device is None:
+        return (*claims, _only_predicted(card))
     (measured,) = device.measure([_request(card, artifact, root)])
     if not isinstance(measured, Measurement):
         return (*claims, _unmeasured(card, measured.error))
@@ -107,13 +115,14 @@ def _measured(card: BundleCard, artifact: Path, root: Path, device: Device) -> t
 def _request(card: BundleCard, artifact: Path, root: Path) -> MeasureRequest:
     target = card.target
     side = card.image_size
+    known = card.measurement or card.forecast
     there = next((str(as_file(root, name)) for name in _names(card) if _is_there(root, name)), None)
     return MeasureRequest(
         path=str(artifact),
         sha256=card.model_sha256,
         threads=target.threads,
         scope=target.scope,
-        frame_size=(side, side) if card.measurement is None else card.measurement.frame_size,
+        frame_size=(side, side) if known is None else known.frame_size,
         min_runs=VERIFY_RUNS,
         min_seconds=0.0,
         budgets=target.latency,
@@ -144,6 +153,36 @@ def _is_there(folder: Path, name: str) -> bool:
     return True
 
 
+def _same_there(
+    card: BundleCard, artifact: Path, images: Path, device: Device | None
+) -> tuple[Claim, ...]:
+    """Return the claim that a device elsewhere answers as this machine does."""
+    if device is None or device.name == "local" or not isinstance(device, AnsweringDevice):
+        return ()
+    return (
+        check_agreement(
+            artifact,
+            card.model_sha256,
+            card.scheme,
+            target=replace(card.target, device=device.name),
+            device=device,
+            images=reference_inputs(artifact, card, images),
+        ),
+    )
+
+
+def _only_predicted(card: BundleCard) -> Claim:
+    clauses = [budget_clause(budget) for budget in card.target.latency] or ["memory"]
+    return Claim(
+        requirement=", ".join(clauses),
+        asked="to be measured",
+        got=f"{NOT_CHECKED}: '{card.target.device}' is known by its figures alone",
+        how="to prove it, start 'automl agent' on the device and add --device http://DEVICE:8420",
+        holds=True,
+        proven=False,
+    )
+
+
 def _unmeasured(card: BundleCard, error: str) -> Claim:
     clauses = [budget_clause(budget) for budget in card.target.latency] or ["memory"]
     return Claim(
@@ -156,14 +195,17 @@ def _unmeasured(card: BundleCard, error: str) -> Claim:
 
 
 def _latencies(card: BundleCard, measured: Measurement) -> list[Claim]:
+    where = "" if measured.host.device == "local" else f"{measured.host.device}, "
     how = (
-        f"measured now on {measured.host.cpu}, {measured.threads} "
+        f"measured now on {where}{measured.host.cpu}, {measured.threads} "
         f"thread{'s' if measured.threads != 1 else ''}, {measured.runs:,} runs in a fresh process, "
         f"scope {measured.scope.value}"
     )
     before = card.measurement
     if before is not None and before.host.key != measured.host.key:
         how += f"; the bundle was proven on {before.host.cpu}"
+    if card.forecast is not None:
+        how += f"; before it was only predicted, for {card.forecast.device}"
     claims = []
     for budget in card.target.latency:
         interval = measured.percentile(budget.percentile)
@@ -193,86 +235,3 @@ def _memory(card: BundleCard, measured: Measurement) -> list[Claim]:
             holds=memory is not None and memory <= limit,
         )
     ]
-
-
-def _tested(
-    card: BundleCard, artifact: Path, root: Path, say: Callable[[str], None]
-) -> tuple[Claim, ...]:
-    """Return claims on the scores of the test split, or that they could not be checked."""
-    if card.test_scores is None:
-        return ()
-    dataset = _test_data(card, root, say)
-    if isinstance(dataset, str):
-        return (_not_checked(card, card.test_scores, dataset),)
-    say(f"testing on {len(dataset.indices(Split.TEST))} images")
-    scores = _score(card, artifact, dataset)
-    how = f"{scores.samples:,} test images below '{dataset.root}', by the file"
-    required = [
-        Claim(
-            requirement=f"{r.key} {r.relation} {r.bound:g}",
-            asked=f"{r.relation} {r.bound:g}",
-            got=f"{scores.values[r.key]:.4f}"
-            if r.key in scores.values
-            else "could not be computed",
-            how=how,
-            holds=r.key in scores.values and r.is_met_by(scores.values[r.key]),
-        )
-        for r in card.requirements
-    ]
-    return (*required, *_as_claimed(card, card.test_scores, scores, how))
-
-
-def _as_claimed(card: BundleCard, before: Scores, now: Scores, how: str) -> Iterator[Claim]:
-    """Yield the claim that the objective is what it was, if it was known."""
-    if card.objective not in before.values:
-        return
-    claimed, got = before.values[card.objective], now.values[card.objective]
-    tolerance = max(_SCORE_TOLERANCE, 2 / max(1, now.samples))
-    yield Claim(
-        requirement=f"{card.objective} as delivered",
-        asked=f"{claimed:.4f}, less at most {tolerance:.4f}",
-        got=f"{got:.4f}",
-        how=how,
-        holds=got >= claimed - tolerance,
-    )
-
-
-def _not_checked(card: BundleCard, before: Scores, reason: str) -> Claim:
-    claimed = before.values.get(card.objective)
-    return Claim(
-        requirement=f"{card.objective} as delivered",
-        asked="not known" if claimed is None else f"{claimed:.4f}",
-        got=f"{NOT_CHECKED}: {reason}",
-        how="needs the test images",
-        holds=True,
-    )
-
-
-def _test_data(card: BundleCard, root: Path, say: Callable[[str], None]) -> Dataset | str:
-    """Return the data set with the very test images of the run, or why there is none."""
-    from automl.data import prepare
-    from automl.data.cache import side_to_store
-
-    if not root.exists():
-        return f"'{root}' is not there; name the data's folder with --data"
-    say("reading the data")
-    try:
-        prepared = prepare(
-            replace(card.data, path=str(root)),
-            truth=METRICS[card.task].truth,
-            stored_side=side_to_store(card.image_size, native=card.options.input == "tiles"),
-        )
-    except DataError as error:
-        return f"the data cannot be used: {error}"
-    if split_sha256(prepared.dataset, Split.TEST) != card.test_sha256:
-        return f"the test images below '{root}' are not those that the model was tested on"
-    return prepared.dataset
-
-
-def _score(card: BundleCard, artifact: Path, dataset: Dataset) -> Scores:
-    from automl.data.frames import FrameStore
-    from automl.export.evaluate import score_artifact
-
-    task = open_task(card.task, classes=dataset.classes, options=card.options)
-    judged = judged_images(task, FrameStore(dataset), Split.TEST)
-    return score_artifact(artifact, task, judged, threads=card.target.threads)

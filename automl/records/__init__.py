@@ -18,8 +18,9 @@ from automl.records.dataset import (
     TruthRef,
 )
 from automl.records.device import DeviceKind, DeviceProfile, Figure, NetworkLink, Source
+from automl.records.forecast import Forecast
 from automl.records.measurement import Host, Interval, Measurement, runs_for_bound
-from automl.records.plan import Plan, PlannedArchitecture, Verdict, VerdictStatus
+from automl.records.plan import Evidence, Plan, PlannedArchitecture, Verdict, VerdictStatus
 from automl.records.quality import (
     CleanScore,
     CurvePoint,
@@ -74,9 +75,11 @@ __all__ = [
     "DeviceKind",
     "DeviceProfile",
     "Epoch",
+    "Evidence",
     "FewExamples",
     "Figure",
     "Finding",
+    "Forecast",
     "Host",
     "Interval",
     "LabelErrors",

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeAlias
 
 from automl.records.candidates import Architecture, Candidate
 from automl.records.dataset import Audit
+from automl.records.forecast import Forecast
 from automl.records.measurement import Host, Measurement
 
-__all__ = ["Plan", "PlannedArchitecture", "Verdict", "VerdictStatus"]
+__all__ = ["Evidence", "Plan", "PlannedArchitecture", "Verdict", "VerdictStatus"]
+
+Evidence: TypeAlias = Measurement | Forecast
+"""What is known of a file's cost on a device: measured there, or predicted."""
 
 
 class VerdictStatus(StrEnum):
@@ -46,6 +51,13 @@ class Verdict:
     status: VerdictStatus
     reason: str
     measurement: Measurement | None
+    forecast: Forecast | None = None
+    """Where nothing was measured and a prediction decided: it plans, and proves nothing."""
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """What the verdict rests on."""
+        return self.measurement or self.forecast
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,7 @@ class Plan:
     spec_sha256: str
     space: str
     host: Host
+    """The machine that trains."""
     audit: Audit
     architectures: tuple[PlannedArchitecture, ...]
     verdicts: tuple[Verdict, ...]
@@ -78,6 +91,12 @@ class Plan:
     seconds: float
     alternatives: tuple[Verdict, ...] = ()
     """Verdicts under schemes that the spec does not allow; made only when nothing else fits."""
+    hosts: dict[str, Host] = field(default_factory=dict)
+    """The machines that were measured on, by device as the spec names it."""
+    predicted: int = 0
+    """Files whose latency was predicted, not measured."""
+    lost: dict[str, str] = field(default_factory=dict)
+    """By target: why its device could not be asked any more, though it answered at first."""
 
     def feasible(self) -> tuple[Candidate, ...]:
         """Candidates that fit, or may fit, at least one target, each once, in the plan's order."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 from automl.records.candidates import Candidate
 from automl.records.dataset import PreparedData
+from automl.records.forecast import Forecast
 from automl.records.measurement import Measurement
 from automl.records.plan import Plan
 from automl.records.quality import DataQuality
@@ -35,6 +36,8 @@ class Claim:
     how: str
     """Device, runs, process, split."""
     holds: bool
+    proven: bool = True
+    """``False`` for what was only predicted; ``how`` then says what would prove it."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,15 @@ class TargetSelection:
     relaxation: str | None
     without_leaks: Scores | None = None
     """On the test images that have no copy among those learnt from; ``None`` when all have none."""
+    forecast: Forecast | None = None
+    """Of the winner, on a device that could not be measured; then ``measurement`` is ``None``."""
+    lost: str | None = None
+    """Why the device could not be asked at the end, though it was there before; resuming asks again."""
+
+    @property
+    def proven(self) -> bool:
+        """Whether every claim was measured; one that was predicted is not proven."""
+        return all(claim.proven for claim in self.claims)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from enum import StrEnum
 from pathlib import PurePath
 
 from automl.records import (
-    Measurement,
+    Evidence,
+    Forecast,
     RunRecord,
     Scores,
     Spec,
@@ -100,14 +101,18 @@ def bundle_path(record: RunRecord, target: Target) -> str:
 def _found(record: RunRecord, target: Target, chosen: TargetSelection) -> Answer:
     spec, words = record.spec, words_of(record.spec.task)
     rate = build_asked_rate(words.rate, spec, chosen)
+    unsure = [f"{c.requirement} (got {c.got})" for c in chosen.claims if not (c.holds or c.proven)]
     failed = [f"{c.requirement} (got {c.got})" for c in chosen.claims if not c.holds]
     if rate is not None and rate.state is RateState.EXCEEDED:
         failed.append(f"{rate.requirement} (got {rate.got})")
     headline = "A model was found that meets every requirement."
+    if not chosen.proven:
+        headline = "A model was found that should meet every requirement: predicted, not proven."
     if failed:
-        verb = "does" if len(failed) == 1 else "do"
         asked = plural(len(chosen.claims) + (rate is not None), "requirement")
-        headline = f"A model was chosen, but {len(failed)} of {asked} {verb} not hold."
+        headline = (
+            f"A model was chosen, but {len(failed)} of {asked} {_verb(failed, unsure)} not hold."
+        )
     guessing = describe_guessing(chosen.test_scores, spec.objective, task=spec.task)
     if guessing:
         headline = "A model was chosen, but it is no better than guessing."
@@ -117,17 +122,22 @@ def _found(record: RunRecord, target: Target, chosen: TargetSelection) -> Answer
         _choice(target, chosen, words),
         *_quality(record, chosen.test_scores, words),
         *([] if rate is None else [rate.short]),
-        *_speed(target, chosen.measurement),
+        *_speed(target, chosen.measurement or chosen.forecast),
         *([rule] if rule else []),
     ]
-    sentences.extend(f"Not held: {what}." for what in failed)
+    sentences.extend(f"Not {'certain' if what in unsure else 'held'}: {what}." for what in failed)
     bundle = bundle_path(record, target)
     if chosen.winner is not None:
         size = format_size(chosen.winner.size_bytes)
         sentences.append(f"The model file is {size} and lies in {bundle}.")
-    return Answer(
-        headline, tuple(sentences), build_figures(record, target, chosen), _use(bundle, words.use)
-    )
+    steps = _use(bundle, words.use, is_proven=chosen.proven)
+    return Answer(headline, tuple(sentences), build_figures(record, target, chosen), steps)
+
+
+def _verb(failed: list[str], unsure: list[str]) -> str:
+    if len(failed) == len(unsure):
+        return "may"
+    return "does" if len(failed) == 1 else "do"
 
 
 def _choice(target: Target, chosen: TargetSelection, words: TaskWords) -> str:
@@ -184,33 +194,47 @@ def _right_images(right: int, total: int, words: TaskWords) -> str:
     )
 
 
-def _speed(target: Target, measurement: Measurement | None) -> tuple[str, ...]:
-    """Say how fast it is: against each latency budget, or the p95 where there is none."""
-    if measurement is None:
+def _speed(target: Target, known: Evidence | None) -> tuple[str, ...]:
+    """Say how fast it is, or should be: against each latency budget, or the p95 where there is none."""
+    if known is None:
         return ()
-    threads = plural(measurement.threads, "processor thread")
+    threads = plural(known.threads, "processor thread")
+    answers, where = "It answers", ""
+    if isinstance(known, Forecast):
+        answers, where = (
+            "By prediction it answers",
+            f" of {known.device}, where nothing was measured",
+        )
     if not target.latency:
-        upper = format_latency(measurement.p95_ms.high)
-        return (f"It answers within {upper} for 95 of 100 runs, on {threads}; you set no limit.",)
+        upper = format_latency(known.p95_ms.high)
+        return (
+            f"{answers} within {upper} for 95 of 100 runs, on {threads}{where}; you set no limit.",
+        )
     parts = [
         f"within {format_latency(upper)} for {budget.percentile[1:]} of 100 runs "
         f"({100 * upper / budget.limit_ms:.0f} % of the {format_latency(budget.limit_ms)} that you "
         "allow)"
         for budget in target.latency
-        for upper in [measurement.percentile(budget.percentile).high]
+        for upper in [known.percentile(budget.percentile).high]
     ]
-    return (f"It answers {join_words(parts)}, on {threads}.",)
+    return (f"{answers} {join_words(parts)}, on {threads}{where}.",)
 
 
-def _use(bundle: str, use: str) -> tuple[Step, ...]:
+def _use(bundle: str, use: str, *, is_proven: bool) -> tuple[Step, ...]:
     folder = shlex.quote(bundle)
+    check = Step("Measure every claim of this report again:", f"automl verify {folder}")
+    if not is_proven:
+        check = Step(
+            "Prove it: start 'automl agent' on the device, and put its address here:",
+            f"automl verify {folder} --device http://DEVICE:8420",
+        )
     return (
         Step(use, f"automl predict {folder} IMAGE.jpg"),
         Step(
             "On another machine, copy the folder; it needs Python, onnxruntime, numpy and Pillow:",
             f"python {shlex.quote(f'{bundle}/predict.py')} IMAGE.jpg",
         ),
-        Step("Measure every claim of this report again:", f"automl verify {folder}"),
+        check,
     )
 
 

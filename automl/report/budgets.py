@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from automl.records import LatencyBudget, Measurement, Target
+from automl.records import Evidence, LatencyBudget, Target
 from automl.records.spec import Percentile
 
 __all__ = ["budget_of", "exceeded_budget", "percentile_of"]
@@ -18,8 +18,8 @@ def budget_of(target: Target) -> float | None:
     return target.latency[0].limit_ms if target.latency else None
 
 
-def exceeded_budget(target: Target, measured: Measurement | None) -> LatencyBudget:
-    """Return the latency budget that a measurement is above, the first where none is.
+def exceeded_budget(target: Target, known: Evidence | None) -> LatencyBudget:
+    """Return the latency budget that a measurement or prediction is above, the first where none is.
 
     The target must have a budget.
     """
@@ -27,7 +27,7 @@ def exceeded_budget(target: Target, measured: Measurement | None) -> LatencyBudg
         (
             budget
             for budget in target.latency
-            if measured is not None and measured.percentile(budget.percentile).low > budget.limit_ms
+            if known is not None and known.percentile(budget.percentile).low > budget.limit_ms
         ),
         target.latency[0],
     )

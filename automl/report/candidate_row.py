@@ -44,6 +44,13 @@ class CandidateRow:
     clause: str
     text: str
     on_front: bool = False
+    is_predicted: bool = False
+    """Whether the latency was predicted; else it was measured."""
+
+    @property
+    def source(self) -> str:
+        """How the latency became known: ``measured`` or ``predicted``."""
+        return "predicted" if self.is_predicted else "measured"
 
     @property
     def network(self) -> str:

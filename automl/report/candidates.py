@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from automl.records import (
     Artifact,
     Candidate,
+    Evidence,
+    Forecast,
     Reason,
     RunRecord,
     Target,
@@ -30,6 +32,9 @@ from automl.report.candidate_row import (
 from automl.units import format_size
 
 __all__ = ["CandidateRow", "CandidateState", "build_candidates"]
+
+_CHOSEN = "Chosen: the best score among those that meet every requirement."
+_CHOSEN_BY_PREDICTION = "Chosen: the best score among those that, by prediction, keep every limit."
 
 
 def build_candidates(
@@ -55,9 +60,10 @@ class _Builder:
             for trial in record.trials
             for artifact in trial.artifacts
         }
-        self.final = {} if chosen is None else dict(chosen.runners_up)
-        if chosen is not None and chosen.candidate is not None and chosen.measurement is not None:
-            self.final[chosen.candidate] = chosen.measurement
+        self.final: dict[Candidate, Evidence] = {} if chosen is None else dict(chosen.runners_up)
+        known = None if chosen is None else chosen.measurement or chosen.forecast
+        if chosen is not None and chosen.candidate is not None and known is not None:
+            self.final[chosen.candidate] = known
         self.seen: set[tuple[str | None, Candidate]] = set()
         self.ended: set[str] = set()
 
@@ -122,7 +128,8 @@ class _Builder:
             state=CandidateState.WINNER,
             status="",
             clause="",
-            text="Chosen: the best score among those that meet every requirement.",
+            text=_CHOSEN if chosen.forecast is None else _CHOSEN_BY_PREDICTION,
+            is_predicted=self._is_predicted(candidate),
         )
 
     def _reason(self, reason: Reason) -> CandidateRow:
@@ -140,6 +147,7 @@ class _Builder:
             status="" if verdict is None else verdict.status.value,
             clause=reason.clause,
             text=reason.text,
+            is_predicted=self._is_predicted(reason.candidate),
         )
 
     def _undecided(
@@ -165,6 +173,7 @@ class _Builder:
             status="",
             clause=clause,
             text=text,
+            is_predicted=self._is_predicted(candidate),
         )
 
     def _verdict(self, verdict: Verdict) -> CandidateRow:
@@ -180,13 +189,14 @@ class _Builder:
             status=verdict.status.value,
             clause="not tried" if feasible else self._clause(verdict),
             text=f"{verdict.reason} No trial tried it." if feasible else verdict.reason,
+            is_predicted=verdict.forecast is not None,
         )
 
     def _clause(self, verdict: Verdict) -> str:
         """Return the clause of the spec that a verdict stands for, as the spec says it."""
         target = self.target
         if verdict.status is VerdictStatus.TOO_SLOW and target.latency:
-            budget = exceeded_budget(target, verdict.measurement)
+            budget = exceeded_budget(target, verdict.evidence)
             return f"latency {budget.percentile} <= {budget.limit_ms:g} ms"
         if verdict.status is VerdictStatus.TOO_LARGE and target.size_bytes is not None:
             return f"size <= {format_size(target.size_bytes)}"
@@ -201,20 +211,25 @@ class _Builder:
     def _score(self, artifact: Artifact | None) -> float | None:
         return None if artifact is None else artifact.scores.values.get(self.record.spec.objective)
 
-    def _latency(self, candidate: Candidate) -> float | None:
-        measurement = self.final.get(candidate)
+    def _evidence(self, candidate: Candidate) -> Evidence | None:
+        known = self.final.get(candidate)
         verdict = self.verdicts.get(candidate)
-        if measurement is None and verdict is not None:
-            measurement = verdict.measurement
-        return None if measurement is None else measurement.percentile(self.percentile).value
+        return verdict.evidence if known is None and verdict is not None else known
+
+    def _latency(self, candidate: Candidate) -> float | None:
+        known = self._evidence(candidate)
+        return None if known is None else known.percentile(self.percentile).value
+
+    def _is_predicted(self, candidate: Candidate) -> bool:
+        return isinstance(self._evidence(candidate), Forecast)
 
 
 def _size(artifact: Artifact | None, verdict: Verdict | None) -> int | None:
     if artifact is not None:
         return artifact.size_bytes
-    if verdict is None or verdict.measurement is None:
+    if verdict is None or verdict.evidence is None:
         return None
-    return verdict.measurement.size_bytes
+    return verdict.evidence.size_bytes
 
 
 def _state(reason: Reason, artifact: Artifact | None) -> CandidateState:

@@ -131,11 +131,11 @@ def budget_layers(
     return [rule, label] if is_labelled else [rule]
 
 
-def latency_tooltip(percentile: str) -> Any:
+def latency_tooltip(percentile: str, *, words: str = "latency") -> Any:
     """Return the latency as a line of a tooltip."""
     import altair as alt
 
-    return alt.Tooltip("latency:Q", title=f"latency {percentile} (ms)", format=".3~f")
+    return alt.Tooltip("latency:Q", title=f"{words} {percentile} (ms)", format=".3~f")
 
 
 def scheme_shape(schemes: list[str]) -> Any:
@@ -182,14 +182,16 @@ def finish(chart: Any, height: int) -> dict[str, Any]:
     return spec
 
 
-def latency_axis(values: Sequence[float], limit_ms: float | None, percentile: str) -> Any:
+def latency_axis(
+    values: Sequence[float], limit_ms: float | None, percentile: str, *, words: str = "latency"
+) -> Any:
     """Return the horizontal axis for latencies, wide enough for the budget."""
     import altair as alt
 
     known = [*values, *([] if limit_ms is None else [limit_ms])]
     low, high = min(known), max(known)
     axis = alt.Axis(tickCount=6)
-    title = f"latency {percentile} (ms)"
+    title = f"{words} {percentile} (ms)"
     if high > LOG_ABOVE * low > 0:
         scale = alt.Scale(type="log", nice=False, domain=[low * 0.85, high * 1.15])
         axis = alt.Axis(tickCount=6, format="~g")

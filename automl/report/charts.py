@@ -65,7 +65,18 @@ def _pareto_chart(target: TargetView, index: int, objective: str) -> Charts:
         return NO_CHARTS
     name, key = f"points-{index}", f"pareto-{index}"
     table = encode_table(
-        ("trial", "network", "scheme", "score", "latency", "size", "state", "clause", "front"),
+        (
+            "trial",
+            "network",
+            "scheme",
+            "score",
+            "latency",
+            "source",
+            "size",
+            "state",
+            "clause",
+            "front",
+        ),
         [_point(row) for row in points],
     )
     description = (
@@ -86,6 +97,7 @@ def _point(row: CandidateRow) -> tuple[str | float | int | None, ...]:
         row.scheme,
         row.score,
         row.latency_ms,
+        row.source,
         size_mb,
         row.state.value,
         row.clause,
@@ -116,7 +128,7 @@ def _pareto(name: str, points: list[CandidateRow], target: TargetView, objective
         scale=alt.Scale(zero=False, padding=12),
         axis=alt.Axis(format=share_format([row.score for row in points]) if is_share else "~g"),
     )
-    x = latency_axis(latencies, target.limit_ms, target.percentile)
+    x = latency_axis(latencies, target.limit_ms, target.percentile, words=target.latency_words)
     base = alt.Chart(alt.NamedData(name)).encode(x=x, y=y)
     front = base.transform_filter("datum.front == 1").mark_line(
         interpolate="step-after", color=GREY, strokeDash=[3, 3], strokeWidth=1.5
@@ -129,7 +141,8 @@ def _pareto(name: str, points: list[CandidateRow], target: TargetView, objective
             alt.Tooltip("scheme:N"),
             alt.Tooltip("trial:Q"),
             alt.Tooltip("score:Q", title=objective, format=".2%" if is_share else ".4g"),
-            latency_tooltip(target.percentile),
+            latency_tooltip(target.percentile, words=target.latency_words),
+            alt.Tooltip("source:N", title="latency is"),
             alt.Tooltip("size:Q", title="size (MB)", format=".3~f"),
             alt.Tooltip("state:N", title="ended as"),
             alt.Tooltip("clause:N"),
@@ -165,15 +178,16 @@ def _strip_chart(target: TargetView, index: int) -> Charts:
         return NO_CHARTS
     name, key = f"untrained-{index}", f"strip-{index}"
     table = encode_table(
-        ("network", "scheme", "latency", "verdict"),
-        [(row.network, row.scheme, row.latency_ms, _verdict(row)) for row in rows],
+        ("network", "scheme", "latency", "source", "verdict"),
+        [(row.network, row.scheme, row.latency_ms, row.source, _verdict(row)) for row in rows],
     )
     verdicts = list(dict.fromkeys(_verdict(row) for row in rows))
     height = 50 + 26 * len({row.scheme for row in rows})
     spec = finish(_strip(name, rows, verdicts, target), height)
-    description = f"{plural(len(rows), 'candidate')} measured, not trained, by latency."
+    how = "predicted" if target.is_predicted else "measured"
+    description = f"{plural(len(rows), 'candidate')} {how}, not trained, by latency."
     legend = tuple(LegendEntry(v, VERDICT_COLOURS.get(v, GREY), "square") for v in verdicts)
-    title = "Measured, but not trained"
+    title = f"{how.capitalize()}, but not trained"
     chart = Chart(key, title, description, height, spec, (name,), legend)
     return Charts({key: chart}, {name: table})
 
@@ -191,10 +205,18 @@ def _strip(name: str, rows: list[CandidateRow], verdicts: list[str], target: Tar
         alt.Chart(alt.NamedData(name))
         .mark_tick(thickness=3, size=16, opacity=1)
         .encode(
-            x=latency_axis(latencies, target.limit_ms, target.percentile),
+            x=latency_axis(
+                latencies, target.limit_ms, target.percentile, words=target.latency_words
+            ),
             y=alt.Y("scheme:N", title=None),
             color=alt.Color("verdict:N", scale=scale, legend=None),
-            tooltip=["network:N", "scheme:N", latency_tooltip(target.percentile), "verdict:N"],
+            tooltip=[
+                "network:N",
+                "scheme:N",
+                latency_tooltip(target.percentile, words=target.latency_words),
+                alt.Tooltip("source:N", title="latency is"),
+                "verdict:N",
+            ],
         )
     )
     return alt.layer(*budget_layers(target), ticks)

@@ -32,6 +32,7 @@ class DepthRow:
     score_gain: float | None
     """Against the next smaller depth that is known."""
     is_winner: bool
+    is_predicted: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ def _row(point: _Point, step: _Step | None, winner: Architecture | None) -> Dept
         latency_gain_ms=None if step is None else step.latency_ms,
         score_gain=None if step is None else step.score,
         is_winner=point.architecture == winner,
+        is_predicted=point.row.is_predicted,
     )
 
 

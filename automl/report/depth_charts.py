@@ -66,7 +66,7 @@ def _depth(
     depth_name = "depth" if target.depth is None else target.depth.name
     scale = alt.Scale(domain=groups, range=[colour(i) for i in range(len(groups))])
     base = alt.Chart(alt.NamedData(name)).encode(
-        x=latency_axis(latencies, None, "p50"),
+        x=latency_axis(latencies, None, "p50", words=target.latency_words),
         y=alt.Y(
             "score:Q",
             title=objective,
@@ -81,7 +81,7 @@ def _depth(
             alt.Tooltip("group:N", title="network"),
             alt.Tooltip("depth:N", title=depth_name),
             alt.Tooltip("score:Q", title=objective, format=".2%"),
-            latency_tooltip("p50"),
+            latency_tooltip("p50", words=target.latency_words),
         ]
     )
     labels = base.mark_text(align="left", dx=9, dy=-11, fontWeight="bold").encode(text="depth:N")

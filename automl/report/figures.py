@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from automl.records import LatencyBudget, Measurement, RunRecord, Target, TargetSelection
+from automl.records import (
+    Evidence,
+    Forecast,
+    LatencyBudget,
+    RunRecord,
+    Target,
+    TargetSelection,
+)
 from automl.report.words import format_optional_size, format_score, metric_words
 from automl.units import format_latency, format_size, plural
 
@@ -24,27 +31,32 @@ class Figure:
 def build_figures(record: RunRecord, target: Target, chosen: TargetSelection) -> tuple[Figure, ...]:
     """Return the score, every latency that a limit was asked for, the file's size and its memory."""
     objective = record.spec.objective
-    scores, measured, winner = chosen.test_scores, chosen.measurement, chosen.winner
+    scores, winner = chosen.test_scores, chosen.winner
+    known: Evidence | None = chosen.measurement or chosen.forecast
     score = None if scores is None else scores.values.get(objective)
     samples = "" if scores is None else f"on {plural(scores.samples, 'test image')}"
     figures = [Figure(metric_words(objective), format_score(score), samples, None)]
-    if measured is not None:
-        figures.extend(_latency_figure(budget, measured) for budget in target.latency)
+    if known is not None:
+        figures.extend(_latency_figure(budget, known) for budget in target.latency)
         if not target.latency:
-            upper = format_latency(measured.p95_ms.high)
-            figures.append(Figure("latency p95", upper, "no limit asked", None))
+            upper = format_latency(known.p95_ms.high)
+            figures.append(Figure(_label("latency p95", known), upper, "no limit asked", None))
     if winner is not None:
         figures.append(_against("file size", winner.size_bytes, target.size_bytes))
-    memory = None if measured is None else measured.memory_bytes
+    memory = None if known is None else known.memory_bytes
     if memory is not None or target.memory_bytes is not None:
-        figures.append(_against("memory", memory, target.memory_bytes))
+        figures.append(_against(_label("memory", known), memory, target.memory_bytes))
     return tuple(figures)
 
 
-def _latency_figure(budget: LatencyBudget, measured: Measurement) -> Figure:
-    upper = measured.percentile(budget.percentile).high
+def _label(what: str, known: Evidence | None) -> str:
+    return f"{what}, predicted" if isinstance(known, Forecast) else what
+
+
+def _latency_figure(budget: LatencyBudget, known: Evidence) -> Figure:
+    upper = known.percentile(budget.percentile).high
     return Figure(
-        f"latency {budget.percentile}",
+        _label(f"latency {budget.percentile}", known),
         format_latency(upper),
         f"of {format_latency(budget.limit_ms)} allowed",
         upper / budget.limit_ms,

@@ -50,7 +50,7 @@ def scheme_chart(target: TargetView, index: int) -> Charts:
     description = f"Latency of {plural(len(networks), 'network')} under {len(schemes)} schemes."
     spec = finish(_schemes(key, rows, networks, schemes, target), height)
     legend = tuple(LegendEntry(s, colour(i), shape(i)) for i, s in enumerate(schemes))
-    title = "Latency under each scheme"
+    title = f"{target.latency_words.capitalize()} under each scheme"
     chart = Chart(key, title, description, height, spec, (key,), legend)
     return Charts({key: chart}, {key: table})
 
@@ -61,7 +61,7 @@ def _schemes(
     import altair as alt
 
     latencies = [row.latency_ms for row in rows if row.latency_ms is not None]
-    x = latency_axis(latencies, target.limit_ms, target.percentile)
+    x = latency_axis(latencies, target.limit_ms, target.percentile, words=target.latency_words)
     y = alt.Y("network:N", title=None, sort=networks, axis=alt.Axis(grid=True))
     scale = alt.Scale(domain=schemes, range=[colour(i) for i in range(len(schemes))])
     base = alt.Chart(alt.NamedData(name)).encode(x=x, y=y)
@@ -69,6 +69,10 @@ def _schemes(
     dots = base.mark_point(filled=True, size=75, opacity=1).encode(
         color=alt.Color("scheme:N", scale=scale, legend=None),
         shape=scheme_shape(schemes),
-        tooltip=["network:N", "scheme:N", latency_tooltip(target.percentile)],
+        tooltip=[
+            "network:N",
+            "scheme:N",
+            latency_tooltip(target.percentile, words=target.latency_words),
+        ],
     )
     return alt.layer(*budget_layers(target), lines, dots)

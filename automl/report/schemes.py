@@ -31,6 +31,8 @@ class SchemeRow:
     drop: float | None
     rejected: str
     details: tuple[tuple[str, str], ...]
+    is_predicted: bool = False
+    """Whether the latencies were predicted; else they were measured."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ def _row(
     own = _latency(verdict, target)
     base = _latency(verdicts.get(Candidate(candidate.architecture, _FLOAT)), target)
     size = None
-    if verdict is not None and verdict.measurement is not None:
-        size = verdict.measurement.size_bytes
+    if verdict is not None and verdict.evidence is not None:
+        size = verdict.evidence.size_bytes
     return SchemeRow(
         network=candidate.architecture.key,
         scheme=candidate.scheme,
@@ -98,19 +100,20 @@ def _row(
         drop=None if artifact is None or candidate.scheme == _FLOAT else artifact.drop,
         rejected=_why_not(verdict, artifact) or _skipped(record, candidate),
         details=() if artifact is None else tuple(artifact.details.items()),
+        is_predicted=verdict is not None and verdict.forecast is not None,
     )
 
 
 def _latency(verdict: Verdict | None, target: Target) -> float | None:
-    if verdict is None or verdict.measurement is None:
+    if verdict is None or verdict.evidence is None:
         return None
-    return verdict.measurement.percentile(percentile_of(target)).value
+    return verdict.evidence.percentile(percentile_of(target)).value
 
 
 def _median(verdict: Verdict | None) -> float | None:
-    if verdict is None or verdict.measurement is None:
+    if verdict is None or verdict.evidence is None:
         return None
-    return verdict.measurement.p50_ms.value
+    return verdict.evidence.p50_ms.value
 
 
 def _why_not(verdict: Verdict | None, artifact: Artifact | None) -> str:

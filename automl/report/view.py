@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from automl.records import (
     Candidate,
     Claim,
+    Forecast,
     Measurement,
     RunRecord,
     Split,
@@ -103,6 +104,15 @@ class TargetView:
     depth: DepthView | None
     results: Results
     winner_trial: int
+    forecast: Forecast | None = None
+    """Of the winner, where nothing could be measured."""
+    is_predicted: bool = False
+    """Whether nothing was measured on the device, so that all latencies are predictions."""
+
+    @property
+    def latency_words(self) -> str:
+        """What the axes of charts call it: ``latency`` or ``predicted latency``."""
+        return "predicted latency" if self.is_predicted else "latency"
 
 
 @dataclass(frozen=True)
@@ -177,12 +187,15 @@ def _headline(outcome: Outcome, targets: tuple[TargetView, ...]) -> str:
         return targets[0].answer.headline
     if outcome is Outcome.UNFINISHED:
         return "This run has not finished."
-    fits = sum(target.outcome is Outcome.FITS for target in targets)
+    fitting = [target for target in targets if target.outcome is Outcome.FITS]
+    fits, predicted = len(fitting), sum(target.is_predicted for target in fitting)
+    aside = f" ({predicted} of them by prediction alone, which proves nothing)" if predicted else ""
     if fits == len(targets):
-        return f"Each of the {fits} targets has a model that meets every requirement."
+        return f"Each of the {fits} targets has a model that meets every requirement{aside}."
     verb = "has" if fits == 1 else "have"
     return (
-        f"{fits} of {plural(len(targets), 'target')} {verb} a model that meets every requirement."
+        f"{fits} of {plural(len(targets), 'target')} {verb} a model that meets every requirement"
+        f"{aside}."
     )
 
 
@@ -217,6 +230,16 @@ def _target(
         depth=build_depth(record, target, chosen, words=words),
         results=_results(record, chosen, words),
         winner_trial=winners[0] if winners else 0,
+        forecast=None if chosen is None else chosen.forecast,
+        is_predicted=_is_predicted(record, target),
+    )
+
+
+def _is_predicted(record: RunRecord, target: Target) -> bool:
+    return target.device not in record.plan.hosts and any(
+        verdict.forecast is not None
+        for verdict in record.plan.verdicts
+        if verdict.target == target.name
     )
 
 

@@ -1,28 +1,29 @@
 """Which candidates could meet the requirements, decided before any training.
 
 Latency does not depend on trained weights, so every architecture is examined untrained: exported under
-every scheme, measured on the target, and judged. Small ones come first; once one is hopeless, larger
-members of its family are not measured at all ("implied").
+every scheme, measured on the target or predicted for it, and judged. Small ones come first; once one is
+hopeless, larger members of its family are not looked at ("implied").
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from automl.records import (
     Architecture,
     Candidate,
-    LatencyBudget,
+    Evidence,
+    Forecast,
     Measurement,
     Target,
     Verdict,
     VerdictStatus,
 )
-from automl.units import format_latency, format_size
+from automl.search.limits import describe_median, judge_evidence, limit_failed
 
-__all__ = ["Examined", "budget_clause", "explore", "is_smaller", "judge"]
+__all__ = ["Examined", "explore", "is_smaller", "judge"]
 
 
 _SLOWER_RATIO = 1.03
@@ -31,13 +32,21 @@ _SLOWER_RATIO = 1.03
 
 @dataclass(frozen=True)
 class Examined:
-    """What was learnt about one architecture: a measurement or an error for every scheme and target."""
+    """What was learnt about one architecture: for every scheme and target a measurement, where there can
+    be none a forecast, or an error."""
 
     measurements: Mapping[tuple[str, str], Measurement]
     """Keyed by (scheme, target name)."""
     errors: Mapping[tuple[str, str], str]
     after_training: frozenset[str] = frozenset()
     """Schemes whose graph depends on trained weights, so that nothing can be measured yet."""
+    forecasts: Mapping[tuple[str, str], Forecast] = field(default_factory=dict)
+    """Keyed alike."""
+
+    def evidence(self, scheme: str, target: str) -> Evidence | None:
+        """What is known of a scheme on a target: a measurement before a forecast."""
+        key = (scheme, target)
+        return self.measurements.get(key) or self.forecasts.get(key)
 
 
 Examine = Callable[[tuple[Architecture, ...]], Mapping[Architecture, Examined]]
@@ -124,92 +133,46 @@ def judge(candidate: Candidate, target: Target, examined: Examined) -> Verdict:
     key = (candidate.scheme, target.name)
     if key in examined.errors:
         return Verdict(candidate, target.name, VerdictStatus.FAILED, examined.errors[key], None)
-    measured = examined.measurements[key]
-    failed = _limit_failed(target, measured) or _slower_than_float(candidate, target, examined)
-    if failed is not None and _is_in_doubt(failed[0], target, measured):
-        reason = f"{failed[1]}; other work disturbed it, so the final measurement decides"
-        return Verdict(candidate, target.name, VerdictStatus.UNSURE, reason, measured)
-    if failed is not None:
-        return Verdict(candidate, target.name, failed[0], failed[1], measured)
-    unsure = [b for b in target.latency if measured.percentile(b.percentile).high > b.limit_ms]
-    if unsure:
-        reason = "; ".join(
-            f"{budget_clause(b)}: measured {_interval(measured, b)}, so the final measurement decides"
-            for b in unsure
-        )
-        return Verdict(candidate, target.name, VerdictStatus.UNSURE, reason, measured)
-    return Verdict(
-        candidate, target.name, VerdictStatus.FITS, _fits_reason(target, measured), measured
-    )
-
-
-def budget_clause(budget: LatencyBudget) -> str:
-    """Return a latency limit as the report names it: ``latency p95 <= 10 ms``."""
-    return f"latency {budget.percentile} <= {budget.limit_ms:g} ms"
-
-
-def _limit_failed(target: Target, measured: Measurement) -> tuple[VerdictStatus, str] | None:
-    for budget in target.latency:
-        interval = measured.percentile(budget.percentile)
-        if interval.low > budget.limit_ms:
-            times = interval.value / budget.limit_ms
-            early = " (measuring stopped early)" if measured.stopped_early else ""
-            return (
-                VerdictStatus.TOO_SLOW,
-                f"{budget_clause(budget)}: measured {_interval(measured, budget)}, "
-                f"{times:.1f} times the budget{early}",
-            )
-    if target.size_bytes is not None and measured.size_bytes > target.size_bytes:
-        return (
-            VerdictStatus.TOO_LARGE,
-            f"size <= {format_size(target.size_bytes)}: the file has "
-            f"{format_size(measured.size_bytes)}",
-        )
-    memory = measured.memory_bytes
-    if target.memory_bytes is not None and memory is not None and memory > target.memory_bytes:
-        return (
-            VerdictStatus.TOO_MUCH_MEMORY,
-            f"memory <= {format_size(target.memory_bytes)}: running it took {format_size(memory)}",
-        )
-    return None
-
-
-def _is_in_doubt(status: VerdictStatus, target: Target, measured: Measurement) -> bool:
-    """Whether a network is only too slow because its thread waited: its own time would fit."""
-    return (
-        status is VerdictStatus.TOO_SLOW
-        and measured.is_disturbed
-        and all(measured.cpu_ms <= budget.limit_ms for budget in target.latency)
-    )
+    known = examined.evidence(*key)
+    assert known is not None  # each scheme and target has evidence or an error
+    is_within = limit_failed(target, known) is None
+    slower = _slower_than_float(candidate, target, examined) if is_within else None
+    status, reason = slower or judge_evidence(target, known)
+    if isinstance(known, Forecast):
+        return Verdict(candidate, target.name, status, reason, None, known)
+    return Verdict(candidate, target.name, status, reason, known)
 
 
 def _slower_than_float(
     candidate: Candidate, target: Target, examined: Examined
 ) -> tuple[VerdictStatus, str] | None:
-    measured = examined.measurements[candidate.scheme, target.name]
-    plain = examined.measurements.get(("float32", target.name))
-    if candidate.scheme == "float32" or plain is None or _limit_failed(target, plain) is not None:
+    known = examined.evidence(candidate.scheme, target.name)
+    plain = examined.evidence("float32", target.name)
+    if candidate.scheme == "float32" or known is None or plain is None:
         return None
-    if measured.p50_ms.low <= plain.p50_ms.high * _SLOWER_RATIO:
+    if limit_failed(target, plain) is not None:
+        return None
+    if known.p50_ms.low <= plain.p50_ms.high * _SLOWER_RATIO:
         return None
     return (
         VerdictStatus.SLOWER_THAN_FLOAT,
-        f"slower than float32, which fits as well: p50 {format_latency(measured.p50_ms.value)} "
-        f"against {format_latency(plain.p50_ms.value)}",
+        f"slower than float32, which fits as well: p50 {describe_median(known)} against "
+        f"{describe_median(plain)}",
     )
 
 
 def _judge_after_training(candidate: Candidate, target: Target, examined: Examined) -> Verdict:
     """Worth a training when the fastest quantized form fits: what stays float only adds to it."""
-    measured = {
-        scheme: m
-        for (scheme, name), m in examined.measurements.items()
+    everything: dict[tuple[str, str], Evidence] = {**examined.forecasts, **examined.measurements}
+    known = {
+        scheme: evidence
+        for (scheme, name), evidence in everything.items()
         if name == target.name and scheme != "float32"
     }
-    if not measured:
+    if not known:
         reason = "no quantized form of this network could be measured, so its limit is unknown"
         return Verdict(candidate, target.name, VerdictStatus.FAILED, reason, None)
-    fastest = min(measured, key=lambda scheme: measured[scheme].p50_ms.value)
+    fastest = min(known, key=lambda scheme: known[scheme].p50_ms.value)
     base = judge(Candidate(candidate.architecture, fastest), target, examined)
     if not base.status.is_feasible:
         reason = f"{fastest}, its fastest form, is out: {base.reason}"
@@ -265,20 +228,3 @@ def _backbone_ranks(architectures: Sequence[Architecture]) -> dict[tuple[str, st
     for architecture in architectures:
         ranks.setdefault((architecture.family, architecture.backbone), len(ranks))
     return ranks
-
-
-def _fits_reason(target: Target, measured: Measurement) -> str:
-    parts = [f"{budget_clause(b)}: measured {_interval(measured, b)}" for b in target.latency]
-    if target.size_bytes is not None:
-        parts.append(
-            f"size <= {format_size(target.size_bytes)}: {format_size(measured.size_bytes)}"
-        )
-    return "; ".join(parts) or "no limit was asked"
-
-
-def _interval(measured: Measurement, budget: LatencyBudget) -> str:
-    interval = measured.percentile(budget.percentile)
-    return (
-        f"{format_latency(interval.value)} "
-        f"({format_latency(interval.low)} to {format_latency(interval.high)})"
-    )

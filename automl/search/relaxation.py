@@ -6,12 +6,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from automl.records import Candidate, Measurement, Plan, Requirement, Target, Verdict
-from automl.search.feasibility import budget_clause
+from automl.records import Candidate, Evidence, Forecast, Plan, Requirement, Target, Verdict
+from automl.search.limits import budget_clause
 from automl.search.selection import Contender
 from automl.units import format_latency, format_size
 
-__all__ = ["Shortfall", "limits_shortfall", "plan_shortfall", "requirements_shortfall"]
+__all__ = [
+    "Shortfall",
+    "limits_shortfall",
+    "lost_shortfall",
+    "plan_shortfall",
+    "requirements_shortfall",
+]
 
 _MARGIN = 1.1
 """A relaxed limit leaves a tenth of room, because a later measurement will not be exactly this one's."""
@@ -38,22 +44,22 @@ class _Need:
 
 def limits_shortfall(
     target: Target,
-    measured: Mapping[Candidate, Measurement],
+    known: Mapping[Candidate, Evidence],
     alternatives: Sequence[Verdict] = (),
 ) -> Shortfall:
     """Return the shortfall of the candidate that needs the smallest relaxation of the limits.
 
     Args:
-        measured: the candidates, with the best measurement there is of each.
+        known: the candidates, with the best measurement there is of each, or a prediction.
         alternatives: verdicts under schemes that the spec does not allow.
     """
-    if not measured:
+    if not known:
         return Shortfall(
             "nothing could be measured",
             "every candidate failed to export or to run",
             "choose another search.space",
         )
-    needs = {candidate: _needs(target, m) for candidate, m in measured.items()}
+    needs = {candidate: _needs(target, one) for candidate, one in known.items()}
     best = min(needs, key=lambda candidate: max((n.ratio for n in needs[candidate]), default=0.0))
     missed = [need for need in needs[best] if need.ratio > 1.0]
     changes = " and ".join(need.change for need in missed)
@@ -71,13 +77,24 @@ def limits_shortfall(
 
 def plan_shortfall(target: Target, plan: Plan) -> Shortfall:
     """Return the shortfall on a target of a plan in which nothing fits."""
-    measured = {
-        v.candidate: v.measurement
+    known = {
+        v.candidate: v.evidence
         for v in plan.verdicts
-        if v.target == target.name and v.measurement is not None
+        if v.target == target.name and v.evidence is not None
     }
+    if not known and target.name in plan.lost:
+        return lost_shortfall(target, plan.lost[target.name])
     alternatives = tuple(v for v in plan.alternatives if v.target == target.name)
-    return limits_shortfall(target, measured, alternatives)
+    return limits_shortfall(target, known, alternatives)
+
+
+def lost_shortfall(target: Target, why: str) -> Shortfall:
+    """Return the shortfall on a target whose device could not be asked any more."""
+    return Shortfall(
+        f"nothing could be measured: {why}",
+        f"the device {target.device} answers",
+        "see that it answers, and run again",
+    )
 
 
 def requirements_shortfall(
@@ -99,37 +116,38 @@ def requirements_shortfall(
     )
 
 
-def _needs(target: Target, measured: Measurement) -> list[_Need]:
+def _needs(target: Target, known: Evidence) -> list[_Need]:
+    source = "predicted " if isinstance(known, Forecast) else ""
     needs = []
     for budget in target.latency:
-        interval = measured.percentile(budget.percentile)
+        interval = known.percentile(budget.percentile)
         relaxed = _round_up(interval.high * _MARGIN)
         needs.append(
             _Need(
                 budget_clause(budget),
                 interval.high / budget.limit_ms,
-                f"{budget.percentile} {format_latency(interval.value)} "
+                f"{source}{budget.percentile} {format_latency(interval.value)} "
                 f"(upper bound {format_latency(interval.high)})",
                 f"latency: {{{budget.percentile}: {relaxed:g}ms}}",
             )
         )
     if target.size_bytes is not None:
-        relaxed = _round_up(measured.size_bytes / 1e6)
+        relaxed = _round_up(known.size_bytes / 1e6)
         needs.append(
             _Need(
                 f"size <= {format_size(target.size_bytes)}",
-                measured.size_bytes / target.size_bytes,
-                format_size(measured.size_bytes),
+                known.size_bytes / target.size_bytes,
+                format_size(known.size_bytes),
                 f"size: {relaxed:g}MB",
             )
         )
-    if target.memory_bytes is not None and measured.memory_bytes is not None:
-        relaxed = _round_up(measured.memory_bytes * _MARGIN / 1e6)
+    if target.memory_bytes is not None and known.memory_bytes is not None:
+        relaxed = _round_up(known.memory_bytes * _MARGIN / 1e6)
         needs.append(
             _Need(
                 f"memory <= {format_size(target.memory_bytes)}",
-                measured.memory_bytes / target.memory_bytes,
-                f"{format_size(measured.memory_bytes)} of memory",
+                known.memory_bytes / target.memory_bytes,
+                f"{source}{format_size(known.memory_bytes)} of memory",
                 f"memory: {relaxed:g}MB",
             )
         )

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from automl.records import (
     Artifact,
     Candidate,
+    Evidence,
+    Forecast,
     Measurement,
     Plan,
     Reason,
@@ -24,13 +26,14 @@ from automl.records import (
     VerdictStatus,
     runs_for_bound,
 )
-from automl.search.feasibility import budget_clause
+from automl.search.limits import budget_clause, describe_median, judge_evidence
 from automl.units import format_latency, format_size
 
 __all__ = [
     "Contender",
     "choosing_requirements",
     "contenders",
+    "forecast_missed",
     "limit_missed",
     "losing_reasons",
     "requirement_missed",
@@ -43,8 +46,8 @@ class Contender:
 
     trial: TrialResult
     artifact: Artifact
-    planned: Measurement | None
-    """What planning measured; ``None`` for schemes that are known only after training."""
+    planned: Evidence | None
+    """What planning measured or predicted; ``None`` for schemes that are known only after training."""
     score: float
     """The objective, by this file, on the validation split."""
 
@@ -63,7 +66,7 @@ def contenders(
         Contender(
             trial,
             artifact,
-            verdicts[candidate].measurement,
+            verdicts[candidate].evidence,
             artifact.scores.values[objective],
         )
         for trial in trials
@@ -82,6 +85,8 @@ def _expected_ms(contender: Contender) -> float:
 
 def limit_missed(target: Target, measured: Measurement) -> tuple[str, str] | None:
     """Return the first limit that a measurement does not prove, as (clause, sentence), or ``None``.
+
+    A prediction proves nothing: see :func:`forecast_missed`.
 
     A latency passes only when the upper bound of its confidence interval is within the budget.
     """
@@ -112,6 +117,18 @@ def limit_missed(target: Target, measured: Measurement) -> tuple[str, str] | Non
             f"a fresh process that ran it took {format_size(memory)}",
         )
     return None
+
+
+def forecast_missed(target: Target, forecast: Forecast) -> tuple[str, str] | None:
+    """Return the first limit that a prediction does not hold for sure, as (clause, sentence), or ``None``.
+
+    A latency holds only when the upper end of its interval is within the budget.
+    """
+    status, reason = judge_evidence(target, forecast)
+    if status is VerdictStatus.FITS:
+        return None
+    clause, _, sentence = reason.partition(": ")
+    return clause, sentence
 
 
 def choosing_requirements(
@@ -191,7 +208,7 @@ def _planning_reason(verdict: Verdict, target: Target) -> Reason:
         clause=clause,
         text=verdict.reason,
         score=None,
-        latency_ms=_latency_ms(verdict.measurement, target),
+        latency_ms=_latency_ms(verdict.evidence, target),
     )
 
 
@@ -200,9 +217,9 @@ def _limit_clause(verdict: Verdict, target: Target) -> str:
         return f"size <= {format_size(target.size_bytes)}"
     if verdict.status is VerdictStatus.TOO_MUCH_MEMORY and target.memory_bytes is not None:
         return f"memory <= {format_size(target.memory_bytes)}"
-    measured = verdict.measurement
+    known = verdict.evidence
     for budget in target.latency:
-        if measured is None or measured.percentile(budget.percentile).low > budget.limit_ms:
+        if known is None or known.percentile(budget.percentile).low > budget.limit_ms:
             return budget_clause(budget)
     return "limits of the target"
 
@@ -215,7 +232,7 @@ def _untried_reason(verdict: Verdict, target: Target) -> Reason:
         clause="search.time, search.trials",
         text="fits, but the search ended before it was this network's turn",
         score=None,
-        latency_ms=_latency_ms(verdict.measurement, target),
+        latency_ms=_latency_ms(verdict.evidence, target),
     )
 
 
@@ -228,7 +245,7 @@ def _trial_reason(
     objective: str,
 ) -> Reason:
     candidate = verdict.candidate
-    latency_ms = _latency_ms(verdict.measurement, target)
+    latency_ms = _latency_ms(verdict.evidence, target)
     if trial.status is not TrialStatus.FINISHED:
         clause, text = _unfinished(trial)
         return Reason(candidate, trial.id, "training", clause, text, trial.objective, latency_ms)
@@ -252,28 +269,23 @@ def _trial_reason(
         return Reason(candidate, trial.id, "selection", clause, text, score, latency_ms)
     text = "no winner was chosen"
     if winner is not None:
-        text = _compared(score, verdict.measurement, winner)
+        text = _compared(score, verdict.evidence, winner)
     return Reason(
         candidate, trial.id, "selection", f"objective {objective}", text, score, latency_ms
     )
 
 
-def _compared(score: float, measured: Measurement | None, winner: Contender) -> str:
+def _compared(score: float, known: Evidence | None, winner: Contender) -> str:
     if score < winner.score:
         return (
             f"scored {score:.4f} on the validation images, the winner {winner.score:.4f} "
             f"({winner.score - score:.4f} less)"
         )
     planned = winner.planned
-    if (
-        measured is not None
-        and planned is not None
-        and measured.p50_ms.value > planned.p50_ms.value
-    ):
+    if known is not None and planned is not None and known.p50_ms.value > planned.p50_ms.value:
         return (
-            f"scored the same ({score:.4f}) but is slower: p50 "
-            f"{format_latency(measured.p50_ms.value)} against "
-            f"{format_latency(planned.p50_ms.value)}"
+            f"scored the same ({score:.4f}) but is slower: p50 {describe_median(known)} against "
+            f"{describe_median(planned)}"
         )
     return f"scored the same ({score:.4f}) as the winner, which was found first"
 
@@ -288,8 +300,8 @@ def _unfinished(trial: TrialResult) -> tuple[str, str]:
     )
 
 
-def _latency_ms(measured: Measurement | None, target: Target) -> float | None:
-    if measured is None:
+def _latency_ms(known: Evidence | None, target: Target) -> float | None:
+    if known is None:
         return None
     percentile = target.latency[0].percentile if target.latency else "p50"
-    return measured.percentile(percentile).value
+    return known.percentile(percentile).value

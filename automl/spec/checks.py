@@ -10,11 +10,12 @@ import difflib
 from collections.abc import Iterator
 
 from automl.errors import did_you_mean
+from automl.spec.devices import default_name
 from automl.spec.metrics import METRICS, TaskMetrics, split_key
 from automl.spec.problems import Problem, escape, shown
 from automl.spec.yaml_source import Document, Location, Plain
 
-__all__ = ["check_spec"]
+__all__ = ["check_spec", "targets_of"]
 
 WEIGHT_WORDS = ("auto", "require", "none")
 
@@ -58,7 +59,8 @@ def _check_targets(document: Document) -> Iterator[Problem]:
         return
     names: set[str] = set()
     for location, target in targets_of(root):
-        name = target.get("name") or target.get("device") or "local"
+        device = target.get("device") or "local"
+        name = target.get("name") or (default_name(device) if isinstance(device, str) else None)
         if isinstance(name, str) and name.lower() in names:
             message = f"two targets are called {shown(name)}. Give each its own 'name'."
             yield document.problem((*location, "name"), message)

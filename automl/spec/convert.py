@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +21,8 @@ from automl.records import (
 )
 from automl.records.spec import Percentile
 from automl.spec.checks import WEIGHT_WORDS, looks_like_path
+from automl.spec.devices import default_name, form_of
+from automl.spec.fields import slug
 from automl.spec.metrics import METRICS, split_key
 from automl.spec.schema import DataModel, QuantizationModel, SearchModel, SpecModel
 from automl.spec.target_schema import TargetModel
@@ -38,7 +39,7 @@ def to_record(model: SpecModel, document: Document, *, base: Path) -> Spec:
         name=model.name or _default_name(model, document),
         task=model.task,
         data=_data(model.data, base),
-        targets=tuple(_target(target) for target in model.target or model.targets or ()),
+        targets=tuple(_target(target, base) for target in model.target or model.targets or ()),
         objective=model.objective or METRICS[model.task].default,
         requirements=_requirements(model),
         search=_search(model.search, base),
@@ -51,11 +52,6 @@ def to_record(model: SpecModel, document: Document, *, base: Path) -> Spec:
         text=document.text,
         sha256=sha256_bytes(document.text.encode()),
     )
-
-
-def slug(text: str) -> str:
-    """Return text as a name that is safe for folders; ``run`` when nothing is left of it."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-_")[:64] or "run"
 
 
 def _default_name(model: SpecModel, document: Document) -> str:
@@ -96,7 +92,8 @@ def _options(model: SpecModel) -> TaskOptions:
     )
 
 
-def _target(target: TargetModel) -> Target:
+def _target(target: TargetModel, base: Path) -> Target:
+    is_file = form_of(target.device) == "file"
     limits = target.latency
     seconds: tuple[tuple[Percentile, float | None], ...] = (
         ("p50", limits.p50),
@@ -105,8 +102,8 @@ def _target(target: TargetModel) -> Target:
         ("p99", limits.p99),
     )
     return Target(
-        name=target.name or target.device,
-        device=target.device,
+        name=target.name or default_name(target.device),
+        device=_absolute(target.device, base) if is_file else target.device,
         threads=target.threads,
         latency=tuple(
             LatencyBudget(percentile=name, limit_ms=_milliseconds(limit_s))

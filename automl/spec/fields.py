@@ -37,7 +37,9 @@ __all__ = [
     "described",
     "number",
     "one_of",
+    "read_text",
     "registered",
+    "slug",
     "whole_number",
 ]
 
@@ -193,7 +195,12 @@ Bound = Annotated[
 """A relation and a number in [0, 1]; a number alone means "at least"."""
 
 
-def _text(value: object) -> str:
+def read_text(value: object) -> str:
+    """Return text that is not empty.
+
+    Raises:
+        ValueError: with the rule and the value got.
+    """
     if isinstance(value, str):
         if value.strip():
             return value
@@ -203,11 +210,11 @@ def _text(value: object) -> str:
     raise ValueError(f"must be text; got {shown(value)}")
 
 
-Text = Annotated[str, Rule(_text, {"type": "string", "minLength": 1})]
+Text = Annotated[str, Rule(read_text, {"type": "string", "minLength": 1})]
 
 
 def _name(value: object) -> str:
-    text = _text(value)
+    text = read_text(value)
     if _NAME.fullmatch(text) is None:
         rule = "is used for folders: up to 64 letters, digits, '-', '_' and '.', no spaces"
         raise ValueError(f"a name {rule}; got {shown(value)}")
@@ -218,8 +225,13 @@ Name = Annotated[str, Rule(_name, {"type": "string", "pattern": f"^{_NAME.patter
 """Text that is safe as the name of a folder."""
 
 
+def slug(text: str) -> str:
+    """Return text as a name that is safe for folders; ``run`` when nothing is left of it."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-_")[:64] or "run"
+
+
 def _path_text(value: object) -> str:
-    text = _text(value)
+    text = read_text(value)
     if len(text) > _PATH_LENGTH:
         raise ValueError(f"a path has at most {_PATH_LENGTH} characters; got {len(text)}")
     if "://" in text:
@@ -231,7 +243,7 @@ PathText = Annotated[str, Rule(_path_text, {"type": "string", "minLength": 1})]
 
 
 def _pattern(value: object) -> str:
-    text = _text(value)
+    text = read_text(value)
     if len(text) > _PATTERN_LENGTH:
         raise ValueError(f"at most {_PATTERN_LENGTH} characters; got {len(text)}")
     try:
@@ -286,7 +298,7 @@ def one_of(what: str, known: Sequence[str]) -> Rule:
     """Return the rule of a name from a closed set."""
 
     def read(value: object) -> str:
-        text = _text(value)
+        text = read_text(value)
         if text not in known:
             raise ValueError(f"unknown {what} {shown(value)}.{did_you_mean(text[:100], known)}")
         return text

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, model_validator
 
+from automl.spec.devices import DEVICE
 from automl.spec.fields import (
     Latency,
     Model,
@@ -14,7 +15,6 @@ from automl.spec.fields import (
     Size,
     described,
     one_of,
-    registered,
     whole_number,
 )
 from automl.units import format_latency
@@ -66,15 +66,19 @@ def _latency_from_text(value: object) -> object:
 
 
 class TargetModel(Model):
-    """A device the model must run on, and what it may cost there. A model is delivered for a
-    target only if its file was measured to keep every limit."""
+    """A device the model must run on, and what it may cost there. Where latency can be measured, a
+    model is delivered only if its file was measured to keep every limit; where it can only be
+    predicted, everything that rests on the prediction says so."""
 
     name: Name | None = described(
         "A name for folders and the report. Default: the device.", example="camera", default=None
     )
-    device: Annotated[str, registered("device")] = described(
-        "Where latency is measured. `local`: the processor of this machine.",
-        example="local",
+    device: Annotated[str, DEVICE] = described(
+        "Where the model is to run. `local`: the processor of this machine. The address of an agent "
+        "(`http://HOST:PORT`, see `automl agent`): measured there. A name that `automl devices` lists, "
+        "or the path of a device's YAML file: predicted from its figures, which plans and proves "
+        "nothing.",
+        example="http://pi.local:8420",
         default="local",
     )
     threads: Annotated[int, whole_number(1, 1024)] = described(

@@ -18,7 +18,9 @@ from automl.data import prepare
 from automl.errors import SpecError
 from automl.hardware.cache import MeasurementCache
 from automl.hardware.local import LocalDevice
+from automl.pipeline.devices import Devices
 from automl.pipeline.examination import Examiner, is_plannable
+from automl.pipeline.gauges import MeasuringGauge
 from automl.pipeline.jobs import EvaluateJob, ExportJob, evaluate_artifact, export_untrained
 from automl.pipeline.workers import WorkerPool
 from automl.records import (
@@ -72,7 +74,7 @@ def examiner(
         dataset=dataset,
         targets=targets,
         schemes=schemes,
-        device=LocalDevice(),
+        devices=Devices({"local": LocalDevice()}),
         pool=pool,
         progress=lambda text: None,
     )
@@ -151,7 +153,9 @@ def test_what_other_work_disturbed_is_not_kept(dataset: Dataset, pool: WorkerPoo
         measured = one((NET,))[NET].measurements["float32", "calm"]
     assert measured.is_disturbed
     file = one.exported[NET].files[0]
-    assert MeasurementCache().get(one._key(file, (alone,))) is None
+    (gauge,) = one._gauges
+    assert isinstance(gauge, MeasuringGauge)
+    assert MeasurementCache().get(gauge.key(file)) is None
 
 
 def test_a_network_that_does_not_exist_is_for_the_user_to_mend(

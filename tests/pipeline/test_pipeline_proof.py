@@ -7,6 +7,7 @@ from pathlib import Path
 from record_makers import architecture, artifact, plan, trial, verdict
 
 from automl.hardware.local import LocalDevice
+from automl.pipeline.devices import Devices
 from automl.pipeline.folder import RunFolder
 from automl.pipeline.observer import Silent
 from automl.pipeline.proof import Prover
@@ -40,7 +41,7 @@ def test_a_target_that_nothing_fits_names_its_own_limit(tmp_path: Path) -> None:
             also_fits,
             [trial(net, artifact())],
             folder=RunFolder(tmp_path / "run"),
-            device=LocalDevice(),
+            devices=Devices({"local": LocalDevice()}),
             pool=pool,
             observer=Silent(),
         )

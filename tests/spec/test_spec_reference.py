@@ -73,7 +73,7 @@ SMALLEST = "task: classification\ndata: ./images\ntarget: {latency: 20ms}\n"
         (SMALLEST + "search: {tme: 10min}\n", False),
         (SMALLEST + "name: a b\n", False),
         ("task: classification\ndata: ./images\ntarget: {latency: 20}\n", False),
-        ("task: classification\ndata: ./images\ntarget: {device: x, latency: 2ms}\n", False),
+        ("task: classification\ndata: ./images\ntarget: {device: a b, latency: 2ms}\n", False),
         ("task: classification\ntarget: {latency: 20ms}\n", False),
     ],
 )

@@ -382,8 +382,14 @@ def test_data_mistakes(lines: str, expected: str) -> None:
             "5:3: target.threads: a whole number from 1 to 1,024; got true.",
         ),
         (
-            "latency: 2ms\ndevice: http://192.0.2.1:8000",
-            "5:3: target.device: unknown device 'http://192.0.2.1:8000'. Known: local.",
+            "latency: 2ms\ndevice: https://192.0.2.1:8000",
+            "5:3: target.device: the address of an agent is http://HOST:PORT, as 'automl agent' prints "
+            "it; got 'https://192.0.2.1:8000'.",
+        ),
+        (
+            "latency: 2ms\ndevice: Raspberry Pi",
+            "5:3: target.device: a device is 'local', a name that 'automl devices' lists, the path of "
+            "a device's YAML file, or the address of an agent (http://HOST:PORT); got 'Raspberry Pi'.",
         ),
         (
             "latency: 2ms\nsize: 8 MG",

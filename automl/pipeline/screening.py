@@ -1,0 +1,63 @@
+"""Sparing measurements: where a device was calibrated, a prediction settles what is sure by far.
+
+A network whose whole interval lies on one side of every limit needs no measuring to be planned for; the
+others are measured. Whoever wins is measured in the proof in any case, so a wrong prediction may cost a
+candidate or a training, but never ships.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from automl.pipeline.devices import Predictor
+from automl.pipeline.gauges import Answer, MeasuringGauge, PredictingGauge, TimedFrame
+from automl.pipeline.jobs import ExportedFile
+from automl.records import Forecast, Target
+
+__all__ = ["ScreeningGauge", "is_settled"]
+
+
+class ScreeningGauge:
+    """Predicts first, and measures what is not settled by that.
+
+    Args:
+        measuring: the gauge that is spared.
+        predictor: of the same device and number of threads, fitted on measurements there.
+        frame: that a network gets.
+    """
+
+    def __init__(self, measuring: MeasuringGauge, predictor: Predictor, frame: TimedFrame) -> None:
+        self.targets = measuring.targets
+        self._measuring = measuring
+        self._predicting = PredictingGauge(measuring.targets, predictor, frame)
+
+    def recall(self, file: ExportedFile) -> Answer | None:
+        """Return an earlier measurement, or an earlier forecast that settles the case."""
+        measured = self._measuring.recall(file)
+        return self._settled(self._predicting.recall(file)) if measured is None else measured
+
+    def ask(self, files: Sequence[ExportedFile]) -> list[Answer]:
+        """Predict all files, and measure those that stay open."""
+        found = [self._settled(answer) for answer in self._predicting.ask(files)]
+        open_files = [file for file, answer in zip(files, found, strict=True) if answer is None]
+        measured = iter(self._measuring.ask(open_files))
+        return [next(measured) if answer is None else answer for answer in found]
+
+    def _settled(self, answer: Answer | None) -> Forecast | None:
+        if not isinstance(answer, Forecast):
+            return None
+        return answer if all(is_settled(target, answer) for target in self.targets) else None
+
+
+def is_settled(target: Target, forecast: Forecast) -> bool:
+    """Whether a forecast alone decides for a target: it is sure on every latency limit, and nothing but
+    latency and size is limited."""
+    if target.memory_bytes is not None:
+        return False
+    if not target.latency:
+        return False
+    return all(
+        not interval.low <= budget.limit_ms < interval.high
+        for budget in target.latency
+        for interval in [forecast.percentile(budget.percentile)]
+    )

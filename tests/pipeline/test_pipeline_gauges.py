@@ -1,0 +1,167 @@
+"""What a file costs becomes known once: by a forecast, a measurement, or first the one, then the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from predictors import Table
+from record_makers import HOST, forecast, measurement, target
+
+from automl.errors import AutomlError
+from automl.hardware.device import MeasureFailure, MeasureRequest
+from automl.pipeline.devices import Devices
+from automl.pipeline.gauges import (
+    MeasuringGauge,
+    PredictingGauge,
+    TimedFrame,
+    Unknown,
+    group_alike,
+)
+from automl.pipeline.jobs import ExportedFile
+from automl.pipeline.screening import ScreeningGauge, is_settled
+from automl.records import Forecast, Host, LatencyBudget, Measurement, Scope
+
+FRAME = TimedFrame((64, 64), "image.jpg", "1" * 64, 3_000)
+PI = target(name="pi")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOML_CACHE", str(tmp_path / "cache"))
+
+
+def file(name: str, *, operators: tuple[str, ...] = ("Conv",)) -> ExportedFile:
+    graph = "".join(f"{ord(letter):02x}" for letter in name)
+    return ExportedFile("float32", f"/gone/{name}.onnx", "2" * 64, graph, 10, operators)
+
+
+class Bench:
+    """A device that knows how long files take, and remembers what it was asked."""
+
+    name = "local"
+
+    def __init__(self, p95_ms: dict[str, float]) -> None:
+        self.p95_ms = p95_ms
+        self.asked: list[list[str]] = []
+
+    def host(self) -> Host:
+        return HOST
+
+    def measure(
+        self,
+        requests: Sequence[MeasureRequest],
+        *,
+        progress: Callable[[str], None] | None = None,
+    ) -> tuple[Measurement | MeasureFailure, ...]:
+        names = [Path(request.path).stem for request in requests]
+        self.asked.append(names)
+        return tuple(
+            replace(measurement(self.p95_ms[name]), seconds=9.0)
+            if name in self.p95_ms
+            else MeasureFailure(name, "no such kernel")
+            for name in names
+        )
+
+
+def measuring(bench: Bench) -> MeasuringGauge:
+    devices = Devices({"local": bench})
+    return MeasuringGauge([target()], devices, FRAME, stop_early=True, progress=lambda text: None)
+
+
+def test_a_forecast_is_kept_by_graph_and_by_all_that_it_rests_on() -> None:
+    gauge = PredictingGauge([PI], Table({"a.onnx": 5.0}), FRAME)
+    assert gauge.recall(file("a")) is None
+    (known,) = gauge.ask([file("a")])
+    assert isinstance(known, Forecast)
+    again = PredictingGauge([PI], Table({"a.onnx": 5.0}), FRAME)
+    assert again.recall(file("a")) == known
+    others = [
+        PredictingGauge([PI], Table({"a.onnx": 6.0}), FRAME),
+        PredictingGauge([replace(PI, scope=Scope.MODEL)], Table({"a.onnx": 5.0}), FRAME),
+        PredictingGauge([PI], Table({"a.onnx": 5.0}), replace(FRAME, encoded_bytes=4)),
+    ]
+    assert [gauge.recall(file("a")) for gauge in others] == [None] * 3
+    assert again.recall(file("b")) is None
+
+
+def test_a_device_that_lacks_an_operator_runs_no_file_that_has_it() -> None:
+    table = Table({"a.onnx": 5.0, "b.onnx": 5.0})
+    gauge = PredictingGauge([PI], table, FRAME, unsupported=("Softmax", "Resize"))
+    plain, resizing = file("a"), file("b", operators=("Conv", "Resize", "Softmax"))
+    found = gauge.ask([plain, resizing])
+    assert isinstance(found[0], Forecast)
+    assert found[1] == Unknown("cannot run on local: it has no Resize, Softmax")
+    assert gauge.recall(resizing) == found[1], "which takes no file"
+
+
+def test_a_file_that_cannot_be_predicted_costs_itself_only() -> None:
+    gauge = PredictingGauge([PI], Table({"a.onnx": 5.0}), FRAME)
+    unknown, known = gauge.ask([file("b"), file("a")])
+    assert isinstance(unknown, Unknown)
+    assert unknown.reason.startswith("could not be predicted (StopIteration")
+    assert isinstance(known, Forecast)
+
+
+def test_a_measurement_is_recalled_and_a_failure_is_not() -> None:
+    bench = Bench({"a": 5.0})
+    gauge = measuring(bench)
+    known, failed = gauge.ask([file("a"), file("b")])
+    assert isinstance(known, Measurement)
+    assert failed == Unknown("cannot run (no such kernel)")
+    assert measuring(bench).recall(file("a")) == known
+    assert measuring(bench).recall(file("b")) is None
+    assert bench.asked == [["a", "b"]]
+
+
+def test_what_a_prediction_settles_is_not_measured() -> None:
+    bench = Bench({"open": 9.0, "dark": 8.0})
+    predicted = Table({"fast.onnx": 5.0, "slow.onnx": 20.0, "open.onnx": 9.8})
+    gauge = ScreeningGauge(measuring(bench), predicted, FRAME)
+    found = gauge.ask([file("fast"), file("open"), file("slow"), file("dark")])
+    assert bench.asked == [["open", "dark"]], "dark cannot be predicted"
+    assert [type(one) for one in found] == [Forecast, Measurement, Forecast, Measurement]
+    again = ScreeningGauge(measuring(bench), predicted, FRAME)
+    assert [again.recall(file(name)) for name in ("fast", "open", "slow")] == found[:3]
+    assert len(bench.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("p95_ms", "settled"), [(9.0, True), (9.6, False), (10.4, False), (11.0, True)]
+)
+def test_a_case_is_settled_when_the_interval_lies_on_one_side(p95_ms: float, settled: bool) -> None:
+    assert is_settled(target(), forecast(p95_ms)) is settled
+
+
+def test_what_a_prediction_cannot_settle_is_measured() -> None:
+    assert not is_settled(target(memory_bytes=10**9), forecast(5.0)), "memory is measured"
+    assert not is_settled(target(p95_ms=None), forecast(5.0)), "without a limit it is measured"
+    both = replace(target(), latency=(LatencyBudget("p50", 1.0), LatencyBudget("p95", 10.0)))
+    assert not is_settled(both, forecast(10.0)), "sure of the p50, not of the p95"
+
+
+def test_targets_are_alike_that_run_a_file_in_the_same_way() -> None:
+    one, other = target(name="one"), replace(target(name="other"), latency=())
+    apart = replace(target(name="apart"), threads=2)
+    assert group_alike([one, apart, other]) == [(one, other), (apart,)]
+
+
+def test_a_device_that_is_lost_leaves_every_file_unknown_and_is_not_asked_again() -> None:
+    class Gone(Bench):
+        def measure(
+            self,
+            requests: Sequence[MeasureRequest],
+            *,
+            progress: Callable[[str], None] | None = None,
+        ) -> tuple[Measurement | MeasureFailure, ...]:
+            super().measure(requests)
+            raise AutomlError("The device cannot be reached.")
+
+    bench = Gone({"a": 1.0})
+    gauge = measuring(bench)
+    lost = Unknown("could not be measured: The device cannot be reached.")
+    assert gauge.ask([file("a")]) == [lost]
+    assert gauge.ask([file("a"), file("b")]) == [lost, lost]
+    assert bench.asked == [["a"]]
