@@ -123,7 +123,8 @@ def _facts(device: DeviceView) -> Iterator[str]:
 def _endings(view: PlannerView) -> Iterator[tuple[str, list[str]]]:
     plan = view.plan
     if plan.break_evens:
-        yield "Rent or buy", [one.sentence for one in plan.break_evens]
+        title = "Rent or buy, by the latency of the best candidate of each"
+        yield title, [one.sentence for one in plan.break_evens]
     assumed = [f"{one.name}: {one.value} ({one.reason})" for one in plan.assumptions]
     yield "Counted by", [*assumed, plan.ranking, f"frame: {plan.frame_basis}"]
     if plan.notes:

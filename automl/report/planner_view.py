@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from types import MappingProxyType
 
 from automl.records import Source, VerdictStatus
@@ -132,15 +133,17 @@ def _headline(able: int, expected: int, maybe: int, total: int) -> str:
         more = f"; {plural(maybe, 'more device')} may" if maybe else ""
         return f"{subject} {verb} the limits{which if expected else ''}{more}."
     if maybe:
-        return f"{maybe} of {count} may meet the limits; only a measurement can tell."
+        subject = "The device" if total == 1 else f"{maybe} of {count}"
+        return f"{subject} may meet the limits; only a measurement can tell."
     return "No device meets the limits." if total > 1 else "The device does not meet the limits."
 
 
 def _subject(plan: HardwarePlan) -> str:
     height, width = plan.frame_size
+    space = PurePath(plan.space).name
     return (
         f"{plan.task} of frames of {width} x {height} pixels, "
-        f"{plural(plan.classes, 'class', 'classes')}, search space '{plan.space}' with "
+        f"{plural(plan.classes, 'class', 'classes')}, search space '{space}' with "
         f"{plural(len(plan.networks), 'network')}"
     )
 
