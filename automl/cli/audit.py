@@ -69,7 +69,7 @@ def _prepare(spec: Spec, say: object) -> PreparedData:
 
     largest = max(one.image_size for one in read_space(spec).architectures)
     return prepare(
-        spec.data,
+        spec.require_data(),
         truth=METRICS[spec.task].truth,
         stored_side=side_to_store(largest, native=spec.options.input == "tiles"),
         progress=say,  # type: ignore[arg-type]  # takes more than it is given here

@@ -49,10 +49,11 @@ def _first_comment(path: Path) -> str:
 def _copy(spec: Path, folder: Path) -> list[Path]:
     from automl.spec.loader import load_spec
 
-    data = Path(load_spec(spec).data.path)
+    data = load_spec(spec).data
     wanted = [spec, spec.parent / "spec.schema.json"]
-    if data.is_relative_to(spec.parent) and data.exists():
-        wanted.append(data)
+    path = None if data is None else Path(data.path)
+    if path is not None and path.is_relative_to(spec.parent) and path.exists():
+        wanted.append(path)
     target = folder / spec.name
     if target.exists():
         raise SpecError(f"'{target}' exists and is not overwritten. Use --output FOLDER.")

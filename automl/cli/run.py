@@ -27,6 +27,7 @@ def run(spec: str, as_json: bool, quiet: bool, output: str | None, address: str 
     from automl.spec import load_spec
 
     loaded = load_spec(spec)
+    loaded.require_data()
     if output is not None:
         loaded = replace(loaded, output=output)
     if address is not None:

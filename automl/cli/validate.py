@@ -41,7 +41,7 @@ def validate(spec: str, as_json: bool) -> None:
     click.echo(f"{checked.source} is valid.")
     for line in summary(checked, space):
         click.echo(f"  {line}")
-    if not Path(checked.data.path).exists():
+    if checked.data is not None and not Path(checked.data.path).exists():
         click.echo(f"Note: there is no '{checked.data.path}' on this machine.", err=True)
 
 
@@ -49,18 +49,31 @@ def summary(spec: Spec, space: SearchSpace) -> list[str]:
     """Return what a spec asks for, defaults included, one line a subject."""
     from automl.units import format_duration, plural
 
-    split = spec.data.split
-    grouped = f", kept together by {split.group!a}" if split.group else ""
     trials = f", at most {spec.search.trials} trials" if spec.search.trials else ""
     return [
         f"name      {spec.name}",
         f"task      {spec.task}, best by {spec.objective}",
-        f"data      {spec.data.path!a} (format {spec.data.format})",
-        f"split     {split.val:.0%} to choose, {split.test:.0%} to prove{grouped}",
+        *_describe_images(spec),
         *(f"target    {_describe(target)}" for target in spec.targets),
         *(f"require   {r.key!a} {r.relation} {r.bound:g}" for r in spec.requirements),
         f"search    {space.name}: {plural(len(space.architectures), 'network')} as "
         f"{', '.join(space.schemes)}; {format_duration(spec.search.time_s)}{trials}",
+    ]
+
+
+def _describe_images(spec: Spec) -> list[str]:
+    from automl.units import plural
+
+    if spec.expected is not None:
+        height, width = spec.expected.frame_size
+        classes = plural(len(spec.expected.classes), "class", "classes")
+        return [f"images    none yet: {width} x {height} pixels, {classes}; to be planned only"]
+    data = spec.require_data()
+    split = data.split
+    grouped = f", kept together by {split.group!a}" if split.group else ""
+    return [
+        f"data      {data.path!a} (format {data.format})",
+        f"split     {split.val:.0%} to choose, {split.test:.0%} to prove{grouped}",
     ]
 
 

@@ -107,7 +107,7 @@ def make_card(
         claims=chosen.claims,
         measurement=chosen.measurement,
         test_scores=_short_scores(chosen.test_scores, spec, dataset.classes),
-        data=spec.data,
+        data=spec.require_data(),
         options=spec.options,
         data_fingerprint=dataset.fingerprint,
         test_sha256=split_sha256(dataset, Split.TEST),

@@ -72,7 +72,7 @@ def prepare_data(spec: Spec, observer: Observer) -> PreparedData:
     check_compute(spec.search.compute)
     largest = max(a.image_size for a in read_space(spec).architectures)
     data = prepare(
-        spec.data,
+        spec.require_data(),
         truth=METRICS[spec.task].truth,
         stored_side=side_to_store(largest, native=spec.options.input == "tiles"),
         progress=observer.progress,

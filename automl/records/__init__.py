@@ -46,6 +46,7 @@ from automl.records.serialize import dump_record, load_record
 from automl.records.spec import (
     ComputeSpec,
     DataSpec,
+    ExpectedImages,
     LatencyBudget,
     QuantizationSpec,
     Requirement,
@@ -76,6 +77,7 @@ __all__ = [
     "DeviceProfile",
     "Epoch",
     "Evidence",
+    "ExpectedImages",
     "FewExamples",
     "Figure",
     "Finding",

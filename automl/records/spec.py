@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from automl.errors import SpecError
+
 __all__ = [
     "ComputeSpec",
     "DataSpec",
+    "ExpectedImages",
     "LatencyBudget",
     "QuantizationSpec",
     "Requirement",
@@ -109,6 +112,15 @@ class DataSpec:
 
 
 @dataclass(frozen=True)
+class ExpectedImages:
+    """What is known of images that are not there yet: enough to plan, too little to train."""
+
+    classes: tuple[str, ...]
+    frame_size: tuple[int, int]
+    """(height, width)."""
+
+
+@dataclass(frozen=True)
 class TaskOptions:
     """What a spec asks of one task alone; the others pay no heed to it."""
 
@@ -159,7 +171,8 @@ class Spec:
     version: int
     name: str
     task: str
-    data: DataSpec
+    data: DataSpec | None
+    """``None``: there are no images yet, and ``expected`` stands in for them."""
     targets: tuple[Target, ...]
     objective: str
     requirements: tuple[Requirement, ...]
@@ -173,3 +186,17 @@ class Spec:
     text: str
     sha256: str
     options: TaskOptions = TaskOptions()
+    expected: ExpectedImages | None = None
+
+    def require_data(self) -> DataSpec:
+        """Return where the images are.
+
+        Raises:
+            SpecError: when the spec names none, so that it can be planned and nothing else.
+        """
+        if self.data is None:
+            raise SpecError(
+                f"{self.source!a} names no images, so it can be planned ('automl plan') and nothing "
+                "else. To go on, add 'data: ./images' in place of 'classes' and 'image_size'."
+            )
+        return self.data

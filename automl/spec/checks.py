@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from automl.errors import did_you_mean
 from automl.spec.devices import default_name
+from automl.spec.expected import check_images
 from automl.spec.metrics import METRICS, TaskMetrics, split_key
 from automl.spec.problems import Problem, escape, shown
 from automl.spec.yaml_source import Document, Location, Plain
@@ -22,6 +23,7 @@ WEIGHT_WORDS = ("auto", "require", "none")
 
 def check_spec(document: Document) -> Iterator[Problem]:
     """Yield each violation of a rule that spans sections."""
+    yield from check_images(document)
     yield from _check_targets(document)
     yield from _check_require(document)
     yield from _check_classes(document)
@@ -102,11 +104,12 @@ def _metric_message(key: str, metrics: TaskMetrics, task: str) -> str:
 
 def _class_message(document: Document, key: str) -> str:
     data, (_, class_name) = document.root.get("data"), split_key(key)
-    classes = data.get("classes") if isinstance(data, dict) else None
+    place = "data.classes" if isinstance(data, dict) else "classes"
+    classes = data.get("classes") if isinstance(data, dict) else document.root.get("classes")
     if class_name is None or not isinstance(classes, list) or class_name in classes:
         return ""
     known = [escape(name) for name in classes if isinstance(name, str)]
-    rule = f"{shown(class_name)} is not one of 'data.classes'."
+    rule = f"{shown(class_name)} is not one of '{place}'."
     return rule + did_you_mean(escape(class_name[:100]), known) if known else ""
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 from automl.records import (
     ComputeSpec,
     DataSpec,
+    ExpectedImages,
     LatencyBudget,
     QuantizationSpec,
     Requirement,
@@ -22,6 +23,7 @@ from automl.records import (
 from automl.records.spec import Percentile
 from automl.spec.checks import WEIGHT_WORDS, looks_like_path
 from automl.spec.devices import default_name, form_of
+from automl.spec.expected import class_names
 from automl.spec.fields import slug
 from automl.spec.metrics import METRICS, split_key
 from automl.spec.schema import DataModel, QuantizationModel, SearchModel, SpecModel
@@ -38,7 +40,7 @@ def to_record(model: SpecModel, document: Document, *, base: Path) -> Spec:
         version=model.version,
         name=model.name or _default_name(model, document),
         task=model.task,
-        data=_data(model.data, base),
+        data=None if model.data is None else _data(model.data, base),
         targets=tuple(_target(target, base) for target in model.target or model.targets or ()),
         objective=model.objective or METRICS[model.task].default,
         requirements=_requirements(model),
@@ -48,6 +50,7 @@ def to_record(model: SpecModel, document: Document, *, base: Path) -> Spec:
         augmentation=model.augmentation,
         output=model.output,
         options=_options(model),
+        expected=_expected(model),
         source=document.source,
         text=document.text,
         sha256=sha256_bytes(document.text.encode()),
@@ -58,7 +61,7 @@ def _default_name(model: SpecModel, document: Document) -> str:
     source = Path(document.source)
     if source.suffix.lower() in (".yaml", ".yml"):
         return slug(source.stem)
-    return slug(Path(model.data.path).name)
+    return slug(model.task if model.data is None else Path(model.data.path).name)
 
 
 def _absolute(path: str, base: Path) -> str:
@@ -77,6 +80,12 @@ def _data(data: DataModel, base: Path) -> DataSpec:
         foreground=_foreground(data.foreground),
         colors=dict(data.colors),
     )
+
+
+def _expected(model: SpecModel) -> ExpectedImages | None:
+    if model.image_size is None:
+        return None
+    return ExpectedImages(class_names(model.task, model.classes), model.image_size)
 
 
 def _foreground(word: str) -> Literal["auto", "white", "black"]:

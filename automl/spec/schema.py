@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from automl.spec.expected import Classes, FrameSize
 from automl.spec.fields import (
     Bound,
     Duration,
@@ -227,10 +228,30 @@ Targets = Annotated[
     list[TargetModel],
     BeforeValidator(_targets_from_one, json_schema_input_type=TargetModel | list[TargetModel]),
 ]
-_ONE_TARGET: dict[str, Any] = {"oneOf": [{"required": ["target"]}, {"required": ["targets"]}]}
+_IS_ANOMALY = {"properties": {"task": {"const": "anomaly"}}}
+_TOGETHER: dict[str, Any] = {
+    "oneOf": [{"required": ["target"]}, {"required": ["targets"]}],
+    "anyOf": [
+        {
+            "required": ["data"],
+            "not": {"anyOf": [{"required": ["classes"]}, {"required": ["image_size"]}]},
+        },
+        {
+            "required": ["classes", "image_size"],
+            "not": {"anyOf": [{"required": ["data"]}, _IS_ANOMALY]},
+        },
+        {
+            "required": ["image_size"],
+            "not": {"anyOf": [{"required": ["data"]}, {"required": ["classes"]}]},
+            **_IS_ANOMALY,
+        },
+    ],
+}
+"""What editors are told of keys that belong together: one target or several, and images or what stands
+in for them."""
 
 
-class SpecModel(Model, json_schema_extra=_ONE_TARGET):
+class SpecModel(Model, json_schema_extra=_TOGETHER):
     """What you need: the task, the images, the device and its limits. The smallest spec is three
     lines: `task: classification`, `data: ./images`, `target: {device: local, latency: 20ms}`."""
 
@@ -247,8 +268,24 @@ class SpecModel(Model, json_schema_extra=_ONE_TARGET):
         example="classification",
     )
     data: Annotated[
-        DataModel, BeforeValidator(_data_from_path, json_schema_input_type=PathText | DataModel)
-    ] = described("The labelled images.", example="./images")
+        DataModel | None,
+        BeforeValidator(_data_from_path, json_schema_input_type=PathText | DataModel),
+    ] = described(
+        "The labelled images. Every command but `automl plan` needs them.",
+        example="./images",
+        default=None,
+    )
+    classes: Classes | None = described(
+        "Only without `data`, to plan before there are images: how many classes there will be, or "
+        "their names. Masks count the background as one. Not for `anomaly`.",
+        example=10,
+        default=None,
+    )
+    image_size: FrameSize | None = described(
+        "Only without `data`, to plan before there are images: width x height of the camera's frames.",
+        example="640x480",
+        default=None,
+    )
     target: Targets | None = described(
         "The device and its limits. Give `target` or `targets`, not both.",
         example={"device": "local", "latency": "20ms"},

@@ -130,6 +130,7 @@ def test_examples_are_listed_with_a_sentence(capsys: pytest.CaptureFixture[str])
         "anomaly-quickstart",
         "classification-full",
         "detection-quickstart",
+        "plan-only",
         "quickstart",
         "segmentation-quickstart",
     ]

@@ -182,7 +182,8 @@ quantization: [int8_static]
         ),
         (
             "task: classification\ntarget: {latency: 20ms}",
-            "1:1: data: is missing. Add it, for example 'data: ./images'.",
+            "1:1: data: is missing. Add it, for example 'data: ./images'. To plan before there are "
+            "images, add 'classes: 10' and 'image_size: 640x480' instead.",
         ),
         (
             "task: classification\ndata: x",
