@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from automl.export.bundle import Bundle, load_bundle
     from automl.pipeline.engine import plan_only as plan
     from automl.pipeline.engine import resume, run
+    from automl.pipeline.planner import plan_hardware
     from automl.records import Plan, RunRecord, Spec
     from automl.spec import load_spec
 
@@ -29,6 +30,7 @@ __all__ = [
     "load_bundle",
     "load_spec",
     "plan",
+    "plan_hardware",
     "resume",
     "run",
 ]
@@ -43,6 +45,7 @@ _LAZY = {
     "load_bundle": "automl.export.bundle:load_bundle",
     "load_spec": "automl.spec:load_spec",
     "plan": "automl.pipeline.engine:plan_only",
+    "plan_hardware": "automl.pipeline.planner:plan_hardware",
     "resume": "automl.pipeline.engine:resume",
     "run": "automl.pipeline.engine:run",
 }
