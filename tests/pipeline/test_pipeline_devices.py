@@ -12,6 +12,8 @@ from record_makers import HOST, measurement
 from automl.errors import AutomlError, SpecError
 from automl.hardware.device import MeasureFailure, MeasureRequest
 from automl.hardware.local import LocalDevice
+from automl.hardware.prediction.calibration import Calibration, CallCost, save_calibration
+from automl.hardware.prediction.forecaster import Forecaster
 from automl.pipeline.device_names import check_devices
 from automl.pipeline.devices import Devices, open_device
 from automl.records import Host, Measurement, Scope, Spec
@@ -150,3 +152,37 @@ def test_a_device_that_is_lost_fails_everything_asked_of_it_and_nothing_else() -
     board.is_there = True
     devices.try_again()
     assert isinstance(devices.measure("a-b", [REQUEST])[0], Measurement)
+
+
+def calibration(name: str, host: Host) -> Calibration:
+    return Calibration(name, host, 1, (), CallCost(0.1, 1.0), CallCost(0.1, 9.0), "2026-01-01")
+
+
+def test_a_device_is_screened_when_it_was_calibrated_as_it_is_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOML_DEVICES", str(tmp_path))
+    devices = Devices({"local": LocalDevice()})
+    (here,) = make_spec("  - {latency: 1ms}\n").targets
+    assert devices.screen(here) is None
+    save_calibration(calibration("local", devices.here))
+    found = devices.screen(here)
+    assert isinstance(found, Forecaster)
+    assert (found.device, found.threads) == ("local", 1)
+    assert devices.screen(replace(here, threads=2)) is None
+    save_calibration(calibration("local", replace(devices.here, cpu="another processor")))
+    assert devices.screen(here) is None
+
+
+def test_a_device_that_only_its_calibration_describes_is_predicted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOML_DEVICES", str(tmp_path))
+    spec = make_spec("  - {device: my-board, latency: 1ms}\n")
+    with pytest.raises(SpecError, match="unknown device 'my-board'"):
+        check_devices(spec)
+    save_calibration(calibration("my-board", HOST))
+    check_devices(spec)
+    devices = Devices.open(spec)
+    assert not devices.is_measured(spec.targets[0])
+    assert isinstance(devices.predictor(spec.targets[0]), Forecaster)
