@@ -33,9 +33,6 @@ from automl.units import format_size
 
 __all__ = ["CandidateRow", "CandidateState", "build_candidates"]
 
-_CHOSEN = "Chosen: the best score among those that meet every requirement."
-_CHOSEN_BY_PREDICTION = "Chosen: the best score among those that, by prediction, keep every limit."
-
 
 def build_candidates(
     record: RunRecord, target: Target, chosen: TargetSelection | None
@@ -128,7 +125,7 @@ class _Builder:
             state=CandidateState.WINNER,
             status="",
             clause="",
-            text=_CHOSEN if chosen.forecast is None else _CHOSEN_BY_PREDICTION,
+            text=_chosen_text(chosen),
             is_predicted=self._is_predicted(candidate),
         )
 
@@ -222,6 +219,13 @@ class _Builder:
 
     def _is_predicted(self, candidate: Candidate) -> bool:
         return isinstance(self._evidence(candidate), Forecast)
+
+
+def _chosen_text(chosen: TargetSelection) -> str:
+    if chosen.forecast is None:
+        return "Chosen: the best score among those that meet every requirement."
+    keep = "keep" if all(c.holds for c in chosen.claims if not c.proven) else "may keep"
+    return f"Chosen: the best score among those that, by prediction, {keep} every limit."
 
 
 def _size(artifact: Artifact | None, verdict: Verdict | None) -> int | None:

@@ -154,6 +154,9 @@ def test_a_prediction_that_is_not_sure_is_called_unsure() -> None:
     assert target.answer.headline == "A model was chosen, but 2 of 5 requirements may not hold."
     assert "Not certain: latency p95 <= 10 ms (got predicted 4.75 ms)." in target.answer.sentences
     assert "? unsure, predicted" in render_report(run_for(holds=False))
+    assert target.candidates[0].text == (
+        "Chosen: the best score among those that, by prediction, may keep every limit."
+    )
 
 
 def test_a_target_without_a_limit_says_what_is_predicted() -> None:
