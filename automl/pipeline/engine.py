@@ -18,6 +18,7 @@ from automl.export.metadata import package_versions
 from automl.pipeline.compute import search_resources
 from automl.pipeline.context import TrialContext
 from automl.pipeline.delivery import deliver
+from automl.pipeline.device_names import check_devices
 from automl.pipeline.devices import Devices
 from automl.pipeline.folder import RunFolder, RunState
 from automl.pipeline.history import first_deployable_s, make_record, read_run
@@ -86,6 +87,7 @@ def run(spec: Spec, *, observer: Observer | None = None) -> RunRecord:
         SpecError: when the spec leaves nothing to try.
         RunInterruptedError: on Ctrl-C; everything finished is kept.
     """
+    check_devices(spec)
     folder = RunFolder(_free_folder(Path(spec.output), spec.name))
     with folder.lock():
         folder.write_spec(spec)

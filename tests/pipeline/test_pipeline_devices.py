@@ -16,6 +16,7 @@ from automl.hardware.prediction.calibration import Calibration, CallCost, save_c
 from automl.hardware.prediction.forecaster import Forecaster
 from automl.pipeline.device_names import check_devices
 from automl.pipeline.devices import Devices, open_device
+from automl.pipeline.engine import run
 from automl.records import Host, Measurement, Scope, Spec
 from automl.spec import InvalidDocumentError, parse_spec
 
@@ -67,6 +68,13 @@ def test_a_name_that_is_not_known_is_refused_with_its_line_and_the_nearest(
             f"s.yaml:5:6: targets[1].device: unknown device '{name}'. {remedy}"
         )
         assert caught.value.exit_code == 2
+
+
+def test_a_run_on_a_device_that_is_not_known_leaves_no_folder(tmp_path: Path) -> None:
+    spec = make_spec("  - {device: locl, latency: 1ms}\n")
+    with pytest.raises(InvalidDocumentError):
+        run(replace(spec, output=str(tmp_path / "runs")))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_spec_without_its_text_names_the_target() -> None:
