@@ -7,6 +7,7 @@ what that means in money, energy and frames a second is worked out from the devi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 from automl.hardware.costs import DEFAULT_RULES
@@ -31,6 +32,7 @@ def plan_hardware(
     devices: Sequence[str] = (),
     rules: CostRules = DEFAULT_RULES,
     observer: Observer | None = None,
+    pool: WorkerPool | None = None,
 ) -> tuple[Plan, HardwarePlan]:
     """Return the verdicts on all candidates, and what they mean for each device.
 
@@ -38,6 +40,7 @@ def plan_hardware(
         spec: with images, or with what is known of images that are not there yet.
         devices: more devices, by name, file or address, to hold against the limits of the targets.
         rules: what costs are counted by.
+        pool: processes that export, which stay; ``None``: some are started and ended again.
 
     Raises:
         DataError: when the images cannot be used.
@@ -48,12 +51,13 @@ def plan_hardware(
     extended = with_devices(spec, devices)
     opened = Devices.open(extended)
     data = _data(extended, watching)
-    with WorkerPool(max(1, min(_MOST_WORKERS, opened.here.cores)), threads=1) as pool:
+    workers = max(1, min(_MOST_WORKERS, opened.here.cores))
+    with nullcontext(pool) if pool is not None else WorkerPool(workers, threads=1) as at_work:
         notes: tuple[str, ...] = ()
         if extended.data is not None:
-            quality = find_quality(extended, data, pool=pool, observer=watching, only_rules=True)
+            quality = find_quality(extended, data, pool=at_work, observer=watching, only_rules=True)
             notes = rule_notes(quality, extended)
-        plan = make_plan(extended, data, devices=opened, pool=pool, observer=watching).plan
+        plan = make_plan(extended, data, devices=opened, pool=at_work, observer=watching).plan
     plan = replace(plan, notes=(*plan.notes, *notes))
     return plan, build_hardware_plan(plan, spec=extended, dataset=data.dataset, rules=rules)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from automl import registry
 from automl.pipeline.planner import plan_hardware
+from automl.pipeline.workers import WorkerPool
 from automl.records import VerdictStatus
 from automl.spec import load_spec
 
@@ -43,12 +45,18 @@ PARTS = {
 """What the network of a task is made of."""
 
 
+@pytest.fixture(scope="module")
+def pool() -> Iterator[WorkerPool]:
+    with WorkerPool(1, threads=1) as started:
+        yield started
+
+
 @pytest.mark.parametrize("task", registry.names("task"))
-def test_a_task_is_planned_without_images(task: str, tmp_path: Path) -> None:
+def test_a_task_is_planned_without_images(task: str, pool: WorkerPool, tmp_path: Path) -> None:
     (tmp_path / "space.yaml").write_text(SPACE.replace("TASK", task).replace("PARTS", PARTS[task]))
     classes = "" if task == "anomaly" else "classes: 3\n"
     (tmp_path / "s.yaml").write_text(SPEC.replace("TASK", task) + classes)
-    _, hardware = plan_hardware(load_spec(tmp_path / "s.yaml"))
+    _, hardware = plan_hardware(load_spec(tmp_path / "s.yaml"), pool=pool)
     (only,) = hardware.placements
     assert only.status is VerdictStatus.FITS, only.reason
     assert (only.source, hardware.frame_size) == ("predicted", (240, 320))
