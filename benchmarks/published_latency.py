@@ -7,6 +7,7 @@ them. timm: the network itself, traced without weights, with what a compiler mer
 from __future__ import annotations
 
 import csv
+import functools
 import math
 import re
 from collections.abc import Sequence
@@ -143,6 +144,9 @@ def timm_operators(name: str, side: int) -> tuple[Operator, ...]:
     with torch.device("meta"), torch.no_grad():
         network = timm.create_model(name, pretrained=False).eval()
         recorder = _recorder()
+        for module in network.modules():
+            if isinstance(module, torch.nn.LSTM):
+                module.forward = functools.partial(_lstm, module, recorder.found)
         with recorder:
             network(torch.empty(1, 3, side, side))
     found: tuple[Operator, ...] = tuple(recorder.found)
@@ -219,11 +223,48 @@ def _recorder() -> Any:
         ) -> Any:
             result = function(*args, **(kwargs or {}))
             operator = _traced(function.__name__.split(".")[0], args, result)
-            if operator is not None:
+            if operator is not None and not _continues(self.found, operator):
                 self.found.append(operator)
             return result
 
     return Recorder()
+
+
+_POINTWISE = ("elementwise", "curve")
+
+
+def _continues(found: list[Operator], operator: Operator) -> bool:
+    """Whether a compiler merges an operator on single values with the one before it."""
+    if not found or operator.kind not in _POINTWISE or found[-1].kind not in _POINTWISE:
+        return False
+    if found[-1].written_bytes != operator.written_bytes:
+        return False
+    if operator.kind == "curve":
+        found[-1] = replace(found[-1], kind="curve")
+    return True
+
+
+def _lstm(module: Any, found: list[Operator], given: Any, state: Any = None) -> Any:
+    """Stand in for a recurrent layer: one product for all steps, as its kernel calculates it."""
+    directions = 2 if module.bidirectional else 1
+    width = module.hidden_size
+    rows = given.numel() // given.shape[-1]
+    inner = module.input_size + width
+    output = given.new_empty(*given.shape[:-1], directions * width)
+    weights = directions * 4 * width * inner
+    product = _product(given, given, output, is_weight=False)
+    found.append(
+        replace(
+            product,
+            macs=rows * weights,
+            read_bytes=_FLOAT_BYTES * given.numel(),
+            weight_bytes=_FLOAT_BYTES * weights,
+            in_channels=inner,
+            out_channels=4 * width * directions,
+            places=rows,
+        )
+    )
+    return output, None
 
 
 def _traced(name: str, args: Sequence[Any], result: Any) -> Operator | None:

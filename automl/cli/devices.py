@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from automl.cli.calibrate import calibrate
+
 if TYPE_CHECKING:
     from automl.records import DeviceProfile, Host
 
@@ -95,6 +97,9 @@ def _plain(record: Host | DeviceProfile) -> Any:
     from automl.records import dump_record
 
     return json.loads(dump_record(record))
+
+
+devices.add_command(calibrate)
 
 
 def _text(record: Host | DeviceProfile) -> str:

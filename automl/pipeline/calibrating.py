@@ -89,6 +89,7 @@ def calibrate(
     *,
     name: str,
     threads: int = 1,
+    networks: Sequence[tuple[str, int]] = CALIBRATION_SET,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Calibration:
     """Measure the calibration set on a device and keep what was found.
@@ -97,12 +98,13 @@ def calibrate(
         device: where to measure.
         name: under which the device is known from now on.
         threads: processor threads of the models.
+        networks: timm names with image sizes, pixels a side.
         progress: told in one line what is being done.
 
     Raises:
         AutomlError: when the device cannot be reached, or too few networks ran on it.
     """
-    files = export_set(progress=progress)
+    files = export_set(networks, progress=progress)
     called = export_set([_CALLED], frames=_FRAMES, schemes=("float32",), progress=progress)
     answers = measure_files(device, files, threads, progress)
     found: list[CalibratedFile] = []

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from automl.hardware.prediction.expectation import DESKTOP, GENERIC
 from automl.hardware.prediction.latency_model import LatencyModel, fit
 from automl.hardware.prediction.operators import Operator
 from automl.records.measurement import Host, Measurement
@@ -117,8 +118,11 @@ def load_calibration(device: str, *, threads: int, host: Host | None = None) -> 
 
 def model_of(calibration: Calibration) -> LatencyModel:
     """Return the latency model that a calibration teaches; takes about a second."""
+    is_desktop = any(name.startswith("avx") for name in calibration.host.instruction_sets)
     return fit(
-        [file.operators for file in calibration.files], [file.p50_ms for file in calibration.files]
+        [file.operators for file in calibration.files],
+        [file.p50_ms for file in calibration.files],
+        base=DESKTOP if is_desktop else GENERIC,
     )
 
 

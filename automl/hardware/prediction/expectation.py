@@ -7,12 +7,11 @@ Waterman & Patterson, "Roofline: an insightful visual performance model", CACM 5
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from automl.hardware.prediction.operators import Operator
 
-__all__ = ["GENERIC", "Rates", "expected_us"]
+__all__ = ["DESKTOP", "GENERIC", "Rates", "expected_us"]
 
 
 @dataclass(frozen=True)
@@ -31,20 +30,6 @@ class Rates:
     operator_us: float
     """Fixed cost of one operator."""
 
-    def variants(self) -> Iterator[Rates]:
-        """Yield neighbouring devices, to be compared by how well they explain what was measured."""
-        for depthwise in (0.2, 1.0, 5.0, 20.0):
-            for grouped in (0.7, 1.0):
-                for operator_us in (0.0, self.operator_us):
-                    for bytes_us in (self.bytes_us / 6, self.bytes_us, self.bytes_us * 6):
-                        yield replace(
-                            self,
-                            depthwise_share=depthwise,
-                            grouped_share=grouped,
-                            operator_us=operator_us,
-                            bytes_us=bytes_us,
-                        )
-
 
 GENERIC = Rates(
     dense_macs_us=2_000.0,
@@ -55,6 +40,16 @@ GENERIC = Rates(
     operator_us=30.0,
 )
 """A small ARM processor, one thread: the measured latencies set the scale."""
+
+DESKTOP = Rates(
+    dense_macs_us=50_000.0,
+    int8_gain=3.0,
+    depthwise_share=0.2,
+    grouped_share=0.6,
+    bytes_us=12_000.0,
+    operator_us=2.0,
+)
+"""One core of a desktop or server processor with wide vectors."""
 
 
 def expected_us(operator: Operator, rates: Rates) -> float:

@@ -12,83 +12,79 @@ Source: Rasmussen & Williams, "Gaussian Processes for Machine Learning", MIT Pre
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.hardware.prediction.expectation import Rates, expected_us
+from automl.hardware.prediction.expectation import Rates
 from automl.hardware.prediction.kinds import KINDS
 from automl.hardware.prediction.operators import Operator
 
-__all__ = [
-    "Hyperparameters",
-    "OperatorTable",
-    "Posterior",
-    "condition",
-    "hyperparameters",
-    "kernel_key",
-    "own_kernel",
-]
+__all__ = ["Hyperparameters", "Kernels", "OperatorTable", "Posterior", "explain"]
 
 Array = NDArray[np.float64]
+_SPREAD_OF_ALL = 0.3
+_GRID = 0.25
+"""Shapes that differ by less than this many doublings count as one."""
+_SLOWER = ("depthwise", "grouped")
 _WITH_MACS = ("pointwise", "convolution", "grouped", "depthwise", "matrix")
 
 
 class OperatorTable:
-    """The distinct operators of several networks, and how often each network has them."""
+    """The operators of several networks, added up where they are of one kind and nearly one shape.
+
+    Attributes:
+        kinds: ``(cells,)``: kind and precision of each cell.
+        shapes: ``(cells, 5)``: channels in and out, places, window and shrinking, as powers of two.
+        macs: ``(networks, cells)``, multiply-accumulates.
+        moved: ``(networks, cells)``, bytes read and written.
+        count: ``(networks, cells)``, operators.
+    """
 
     def __init__(self, networks: Sequence[Sequence[Operator]]) -> None:
         places: dict[tuple[object, ...], int] = {}
-        self.distinct: list[Operator] = []
-        entries: list[tuple[int, int]] = []
-        for row, operators in enumerate(networks):
-            for operator in operators:
-                key = _identity(operator)
-                if key not in places:
-                    places[key] = len(self.distinct)
-                    self.distinct.append(operator)
-                entries.append((row, places[key]))
-        self.counts = np.zeros((len(networks), len(self.distinct)))
-        """``(networks, operators)``."""
-        for row, column in entries:
-            self.counts[row, column] += 1
-        self.kinds = np.array([2 * KINDS.index(o.kind) + o.is_int8 for o in self.distinct])
-        self.with_macs = np.array([o.kind in _WITH_MACS for o in self.distinct])
-        self.shapes = np.log2(
-            np.array([_shape(o) for o in self.distinct], dtype=np.float64).reshape(-1, 5)
-        )
-        """``(operators, 5)``: channels in and out, places, window, shrinking, as powers of two."""
+        rows = [
+            [(places.setdefault(_cell(one), len(places)), one) for one in operators]
+            for operators in networks
+        ]
+        cells = list(places)
+        self.kinds = np.array([2 * KINDS.index(c[0]) + bool(c[1]) for c in cells], dtype=int)
+        self.with_macs = np.array([c[0] in _WITH_MACS for c in cells], dtype=bool)
+        self.shapes = np.array([c[2:] for c in cells], dtype=np.float64).reshape(-1, 5) * _GRID
+        self._share = [
+            ("depthwise", "grouped").index(c[0]) + 1 if c[0] in _SLOWER else 0 for c in cells
+        ]
+        self._int8 = np.array([c[1] for c in cells], dtype=bool)
+        self.macs, self.moved, self.count = np.zeros((3, len(rows), len(cells)))
+        for row, operators in enumerate(rows):
+            for cell, one in operators:
+                self.macs[row, cell] += one.macs
+                self.moved[row, cell] += one.read_bytes + one.written_bytes + one.weight_bytes
+                self.count[row, cell] += 1
 
     def weights(self, rates: Rates) -> Array:
-        """Return ``(networks, operators)``: what each is expected to take in all, microseconds."""
-        expected = np.array([expected_us(operator, rates) for operator in self.distinct])
-        product: Array = self.counts * expected
-        return product
+        """Return ``(networks, cells)``: what the operators are expected to take, microseconds."""
+        shares = np.array([1.0, rates.depthwise_share, rates.grouped_share])[self._share]
+        rate = rates.dense_macs_us * shares * np.where(self._int8, rates.int8_gain, 1.0)
+        expected: Array = (
+            self.macs / rate + self.moved / rates.bytes_us + self.count * rates.operator_us
+        )
+        return expected
 
 
-def _identity(operator: Operator) -> tuple[object, ...]:
-    return (
-        operator.kind,
-        operator.is_int8,
-        operator.macs,
-        operator.read_bytes,
-        operator.weight_bytes,
-        operator.written_bytes,
-        *_shape(operator),
-    )
-
-
-def _shape(operator: Operator) -> tuple[float, ...]:
-    return (
+def _cell(operator: Operator) -> tuple[object, ...]:
+    shape = (
         operator.in_channels,
         operator.out_channels,
         operator.places,
         operator.window,
         operator.shrinking,
     )
+    steps = (round(math.log2(max(one, 1)) / _GRID) for one in shape)
+    return (operator.kind, operator.is_int8, *steps)
 
 
 @dataclass(frozen=True)
@@ -111,18 +107,91 @@ class Hyperparameters:
     """Relative scatter of what is measured."""
 
 
-def hyperparameters(base: Rates) -> Iterator[Hyperparameters]:
-    """Yield the beliefs that are compared: what they are about differs much between machines."""
-    spreads = (
-        (0.05, 0.1, 0.1),
-        (0.05, 0.1, 0.3),
-        (0.2, 0.3, 0.3),
-        (0.05, 0.3, 0.3),
-        (0.3, 0.3, 0.6),
+OPTIONS: dict[str, tuple[float, ...]] = {
+    "depthwise": (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0),
+    "operator": (0.0, 0.3, 1.0, 3.0, 10.0, 30.0),
+    "bytes": (0.1, 0.3, 1.0, 3.0, 10.0),
+    "spread_of_kind": (0.05, 0.1, 0.2, 0.4),
+    "spread_of_shape": (0.05, 0.1, 0.2, 0.4, 0.8),
+    "spread_of_product": (0.05, 0.1, 0.2, 0.4),
+    "length": (1.5, 2.5, 4.0, 6.0),
+    "window_length": (1.0, 2.0, 4.0),
+    "noise": (0.005, 0.01, 0.02, 0.04, 0.08),
+}
+"""What may be believed; the first three are factors of the base rates."""
+_STARTS = tuple(
+    {
+        "depthwise": depthwise,
+        "operator": 1.0,
+        "bytes": 1.0,
+        "spread_of_kind": 0.2,
+        "spread_of_shape": 0.2,
+        "spread_of_product": 0.2,
+        "length": 2.5,
+        "window_length": 2.0,
+        "noise": 0.01,
+    }
+    for depthwise in (0.1, 0.4, 1.5)
+)
+_ROUNDS = 2
+
+
+def explain(table: OperatorTable, measured_us: Array, base: Rates) -> list[Posterior]:
+    """Return posteriors under many sets of beliefs, the best explanation of the measurements first.
+
+    From several starts each belief in turn takes the value that makes the measurements most probable
+    (coordinate ascent on the evidence).
+    """
+    kernels = Kernels()
+    known: dict[tuple[float, ...], Posterior] = {}
+
+    def look(chosen: dict[str, float]) -> Posterior:
+        key = tuple(chosen.values())
+        if key not in known:
+            beliefs = _beliefs(chosen, base)
+            kernel = kernels.of(table, table, beliefs)
+            known[key] = condition(table, measured_us, beliefs, kernel)
+        return known[key]
+
+    for start in _STARTS:
+        chosen = dict(start)
+        for _ in range(_ROUNDS):
+            for name, options in OPTIONS.items():
+                best = max(options, key=lambda one: look(chosen | {name: one}).evidence)
+                chosen[name] = best
+    return sorted(known.values(), key=lambda one: -one.evidence)
+
+
+def _beliefs(chosen: dict[str, float], base: Rates) -> Hyperparameters:
+    rates = replace(
+        base,
+        depthwise_share=chosen["depthwise"],
+        operator_us=base.operator_us * chosen["operator"],
+        bytes_us=base.bytes_us * chosen["bytes"],
     )
-    for rates in base.variants():
-        for spread, length, window in itertools.product(spreads, (2.0, 4.0), (1.0, 4.0)):
-            yield Hyperparameters(rates, 0.3, *spread, length, window, 0.01)
+    names = (
+        "spread_of_kind",
+        "spread_of_shape",
+        "spread_of_product",
+        "length",
+        "window_length",
+        "noise",
+    )
+    return Hyperparameters(rates, _SPREAD_OF_ALL, *(chosen[name] for name in names))
+
+
+class Kernels:
+    """Kernels between two tables, computed once for all beliefs that agree on them."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], Array] = {}
+
+    def of(self, left: OperatorTable, right: OperatorTable, beliefs: Hyperparameters) -> Array:
+        """Return ``(left cells, right cells)``: how alike the factors of their operators are."""
+        key = (id(left), id(right), *_kernel_key(beliefs))
+        if key not in self._known:
+            self._known[key] = _kernel(left, right, beliefs)
+        return self._known[key]
 
 
 @dataclass(frozen=True)
@@ -146,33 +215,32 @@ class Posterior:
     left_out_spread: Array
     """``(networks,)``: standard deviation of that, microseconds."""
 
-    def predict(self, asked: OperatorTable) -> tuple[Array, Array]:
-        """Return ``(networks,)`` latencies and their standard deviations, microseconds."""
+    def predict(self, asked: OperatorTable, kernels: Kernels) -> tuple[Array, Array]:
+        """Return ``(networks,)`` latencies and their standard deviations, microseconds.
+
+        Args:
+            kernels: of the same ``asked``; many posteriors share them.
+        """
         weights = asked.weights(self.beliefs.rates) * self.scale
-        cross = _kernel(asked, self.table, self.beliefs)
+        cross = kernels.of(asked, self.table, self.beliefs)
         mean = weights.sum(1) + weights @ (cross @ self.pull)
         shared = weights @ cross @ self.carried.T
-        own = np.einsum("no,op,np->n", weights, _kernel(asked, asked, self.beliefs), weights)
+        own = ((weights @ kernels.of(asked, asked, self.beliefs)) * weights).sum(1)
         solved = np.linalg.solve(self.factor, shared.T)
         spread = np.sqrt(np.maximum(own - (solved**2).sum(0), 0.0))
         return mean, spread
 
 
 def condition(
-    table: OperatorTable, measured_us: Array, beliefs: Hyperparameters, kernel: Array | None = None
+    table: OperatorTable, measured_us: Array, beliefs: Hyperparameters, kernel: Array
 ) -> Posterior:
-    """Return what ``(networks,)`` measured latencies teach.
-
-    Args:
-        kernel: of :func:`own_kernel`, when it was computed already.
-    """
+    """Return what ``(networks,)`` measured latencies teach; ``kernel`` is that of the table's cells."""
     weights = table.weights(beliefs.rates)
     scale = float(np.exp(np.median(np.log(measured_us / weights.sum(1)))))
     carried = weights * scale
-    own = _kernel(table, table, beliefs) if kernel is None else kernel
-    covariance = carried @ own @ carried.T + np.diag((beliefs.noise * measured_us) ** 2)
+    covariance = carried @ kernel @ carried.T + np.diag((beliefs.noise * measured_us) ** 2)
     rest = measured_us - carried.sum(1)
-    factor = np.linalg.cholesky(covariance)
+    factor: Array = np.linalg.cholesky(covariance).astype(np.float64)
     inverse = np.linalg.inv(covariance)
     solved = inverse @ rest
     relative = np.linalg.solve(factor, rest)
@@ -191,7 +259,7 @@ def condition(
     )
 
 
-def kernel_key(beliefs: Hyperparameters) -> tuple[float, ...]:
+def _kernel_key(beliefs: Hyperparameters) -> tuple[float, ...]:
     """Return what a kernel depends on beside the operators."""
     return (
         beliefs.spread_of_all,
@@ -201,11 +269,6 @@ def kernel_key(beliefs: Hyperparameters) -> tuple[float, ...]:
         beliefs.length,
         beliefs.window_length,
     )
-
-
-def own_kernel(table: OperatorTable, beliefs: Hyperparameters) -> Array:
-    """Return ``(operators, operators)``: how alike the factors of a table's operators are."""
-    return _kernel(table, table, beliefs)
 
 
 def _kernel(left: OperatorTable, right: OperatorTable, beliefs: Hyperparameters) -> Array:
