@@ -7,6 +7,7 @@ import tomllib
 from itertools import chain
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -58,10 +59,21 @@ def test_every_link_leads_somewhere(document: Path) -> None:
             assert anchor in anchors(target.read_text(encoding="utf-8")), link
 
 
+def words_of(command: str, rest: str) -> list[str]:
+    """The command, with the one below it where it is a group: `devices calibrate`."""
+    with click.Context(cli) as context:
+        found = cli.get_command(context, command)
+    below = rest.split()[:1]
+    return [
+        command,
+        *(below if isinstance(found, click.Group) and set(below) & set(found.commands) else ()),
+    ]
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_command_shown_is_there_with_its_options(document: Path) -> None:
     for command, rest in _COMMAND.findall(document.read_text(encoding="utf-8")):
-        shown = CliRunner().invoke(cli, [command, "--help"])
+        shown = CliRunner().invoke(cli, [*words_of(command, rest), "--help"])
         assert shown.exit_code == 0, command
         for option in re.findall(r"(?<!\S)--[a-z-]+", rest.partition("#")[0]):
             assert option in shown.output, f"{command} {option}"
