@@ -27,7 +27,7 @@ from automl.records import (
 from automl.search.limits import limit_failed
 from automl.search.selection import Contender, forecast_missed, limit_missed
 
-__all__ = ["PROOF_RUNS", "PROOF_SECONDS", "TOGETHER", "Choice", "Chooser"]
+__all__ = ["PROOF_RUNS", "PROOF_SECONDS", "TOGETHER", "Choice", "Chooser", "timing_seconds"]
 
 PROOF_RUNS = 1_000
 PROOF_SECONDS = 20.0
@@ -122,19 +122,14 @@ class Chooser:
     def _measure(
         self, target: Target, part: Sequence[Contender]
     ) -> tuple[Measurement | MeasureFailure, ...]:
-        """Measure contenders in turns; all once more when other work made one miss a limit, or when none
-        gave a number, as when the link to the device broke."""
+        """Measure contenders in turns; all once more when other work seems to have made one miss a limit,
+        or when none gave a number, as when the link to the device broke."""
         requests = [self._request(target, contender) for contender in part]
         answers = self._devices.measure(target.device, requests)
         if all(isinstance(answer, MeasureFailure) for answer in answers):
             self._observer.note("nothing could be measured; measuring once more")
             answers = self._devices.measure(target.device, requests)
-        if any(
-            isinstance(answer, Measurement)
-            and answer.is_disturbed
-            and limit_missed(target, answer) is not None
-            for answer in answers
-        ):
+        if any(_is_doubtful(target, *pair) for pair in zip(part, answers, strict=True)):
             self._observer.note("other work disturbed the measurement; measuring once more")
             answers = self._devices.measure(target.device, requests)
         return answers
@@ -170,10 +165,28 @@ def _note(
         choice.missed[sha256] = missed
 
 
-def _seconds(target: Target, contender: Contender) -> float:
-    """Return how long a file may be timed: long enough for a bound of every percentile asked."""
+def _is_doubtful(
+    target: Target, contender: Contender, answer: Measurement | MeasureFailure
+) -> bool:
+    """Whether a miss may not be the file's own: its thread waited, or planning found it well within.
+
+    On a shared machine the processor itself may be slower for a while, which no clock here can tell.
+    """
+    if not isinstance(answer, Measurement) or limit_missed(target, answer) is None:
+        return False
     planned = contender.planned
-    if planned is None:
-        return PROOF_SECONDS * 1.25
+    fitted = planned is not None and all(
+        planned.percentile(budget.percentile).high <= budget.limit_ms for budget in target.latency
+    )
+    return answer.is_disturbed or fitted
+
+
+def _seconds(target: Target, contender: Contender) -> float:
+    planned = contender.planned
+    return timing_seconds(target, 0.0 if planned is None else planned.p99_ms.value)
+
+
+def timing_seconds(target: Target, run_ms: float) -> float:
+    """Return how long a file may be timed: long enough for a bound of every percentile asked."""
     runs = max((runs_for_bound(b.percentile) for b in target.latency), default=0)
-    return max(PROOF_SECONDS * 1.25, runs * planned.p99_ms.value * _TIME_A_RUN / 1e3)
+    return max(PROOF_SECONDS * 1.25, runs * run_ms * _TIME_A_RUN / 1e3)

@@ -15,7 +15,14 @@ from pathlib import Path
 from automl.data.source import read_source
 from automl.errors import AutomlError
 from automl.pipeline.agreement import check_agreement
-from automl.pipeline.choice import PROOF_RUNS, PROOF_SECONDS, TOGETHER, Choice, Chooser
+from automl.pipeline.choice import (
+    PROOF_RUNS,
+    PROOF_SECONDS,
+    TOGETHER,
+    Choice,
+    Chooser,
+    timing_seconds,
+)
 from automl.pipeline.claims import state_claims
 from automl.pipeline.devices import Devices
 from automl.pipeline.folder import RunFolder
@@ -78,7 +85,8 @@ def _target_seconds(target: Target, plan: Plan, dataset: Dataset) -> float:
     if target.device not in plan.hosts and any(v.forecast is not None for v in own):
         return tested
     timed = min(PROOF_SECONDS, PROOF_RUNS * slowest_ms / 1e3) * TOGETHER
-    return 1.3 * timed + tested
+    longer = timing_seconds(target, slowest_ms) - timing_seconds(target, 0.0)
+    return 1.3 * timed + longer + tested
 
 
 class Prover:

@@ -12,7 +12,7 @@ from record_makers import HOST, architecture, artifact, measurement, target, tri
 
 from automl.errors import AutomlError
 from automl.hardware.device import MeasureFailure, MeasureRequest
-from automl.pipeline.choice import Choice, Chooser
+from automl.pipeline.choice import Choice, Chooser, timing_seconds
 from automl.pipeline.devices import Devices
 from automl.pipeline.folder import RunFolder
 from automl.pipeline.observer import Silent
@@ -159,3 +159,39 @@ def test_a_file_that_the_device_cannot_run_is_passed_over(dataset: Dataset) -> N
     found = choose(dataset, Devices({"local": Bench({"a": 1.0})}), target(), able)
     assert (name_of(found), found.lost) == ("a", None)
     assert found.missed == {"x": ("can be run", "could not be measured: out of memory")}
+
+
+@dataclass
+class SlowSpell(Bench):
+    """A machine that is three times slower while it is asked for the first time."""
+
+    asked: int = 0
+
+    def measure(
+        self,
+        requests: Sequence[MeasureRequest],
+        *,
+        progress: Callable[[str], None] | None = None,
+    ) -> tuple[Measurement | MeasureFailure, ...]:
+        self.asked += 1
+        slow = replace(self, p95_ms={name: 3 * ms for name, ms in self.p95_ms.items()})
+        return Bench.measure(slow if self.asked == 1 else self, requests, progress=progress)
+
+
+@pytest.mark.parametrize(
+    ("planned_ms", "winner", "asked"), [(6.0, "good", 2), (12.0, None, 1), (None, None, 1)]
+)
+def test_what_fitted_while_planning_is_measured_once_more_when_it_does_not(
+    dataset: Dataset, planned_ms: float | None, winner: str | None, asked: int
+) -> None:
+    machine = SlowSpell({"good": 6.0})
+    planned = None if planned_ms is None else measurement(planned_ms)
+    able = [replace(contender("good", 0.9), planned=planned)]
+    choice = choose(dataset, Devices({"local": machine}), target(), able)
+    assert (name_of(choice), machine.asked) == (winner, asked)
+
+
+def test_time_is_kept_back_for_proving_slow_files() -> None:
+    fast, slow = timing_seconds(target(), 5.0), timing_seconds(target(), 400.0)
+    assert fast == 25.0
+    assert slow > 72 * 0.4 * 1.5
