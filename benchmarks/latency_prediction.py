@@ -154,7 +154,7 @@ def local_rows() -> list[str]:
         inside = np.mean([a.low <= y <= a.high for a, y in zip(answers, truth, strict=True)])
         rows.append(
             f"| this machine, {scheme} | {len(CALIBRATION_SET)} networks | {len(chosen)} "
-            f"| {off.mean():.1%} | {(off <= 0.1).mean():.0%} "
+            f"| {off.mean():.2%} | {(off <= 0.1).mean():.0%} "
             f"| {float(spearmanr(values, truth)[0]):.3f} | {inside:.0%} |"
         )
     return rows
@@ -186,7 +186,7 @@ def row(title: str, networks: Sequence[Published], device: str, *, fitted: int) 
         print(f"{title}, draw {draw}: {results[-1]}", file=sys.stderr)
     error, close, rank, covered = np.mean(results, axis=0)
     return (
-        f"| {title} | {fitted} networks | {len(networks) - fitted} | {error:.1%} | {close:.0%} "
+        f"| {title} | {fitted} networks | {len(networks) - fitted} | {error:.2%} | {close:.0%} "
         f"| {rank:.3f} | {covered:.0%} |"
     )
 
