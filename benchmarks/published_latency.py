@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from automl.hardware.prediction.kinds import OperatorKind
 from automl.hardware.prediction.operators import Operator
@@ -146,7 +146,7 @@ def timm_operators(name: str, side: int) -> tuple[Operator, ...]:
         recorder = _recorder()
         for module in network.modules():
             if isinstance(module, torch.nn.LSTM):
-                module.forward = functools.partial(_lstm, module, recorder.found)
+                cast(Any, module).forward = functools.partial(_lstm, module, recorder.found)
         with recorder:
             network(torch.empty(1, 3, side, side))
     found: tuple[Operator, ...] = tuple(recorder.found)
@@ -213,7 +213,9 @@ def _recorder() -> Any:
     """Return a torch dispatch mode that collects operators in ``found``."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
-    class Recorder(TorchDispatchMode):  # type: ignore[misc]
+    base: Any = TorchDispatchMode  # torch does not type it
+
+    class Recorder(base):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.found: list[Operator] = []
