@@ -96,14 +96,14 @@ def run_automl(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str
     )
 
 
-def hash_tree(folder: Path) -> dict[str, tuple[str, int]]:
-    """Return content and time of change of every file."""
+def hash_tree(folder: Path, pattern: str = "*") -> dict[str, tuple[str, int]]:
+    """Return content and time of change of every file whose name fits a pattern."""
     return {
         str(path.relative_to(folder)): (
             hashlib.sha256(path.read_bytes()).hexdigest(),
             path.stat().st_mtime_ns,
         )
-        for path in sorted(folder.rglob("*"))
+        for path in sorted(folder.rglob(pattern))
         if path.is_file()
     }
 

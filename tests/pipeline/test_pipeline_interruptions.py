@@ -78,9 +78,8 @@ def driver(*arguments: object, cwd: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def results(run: Path) -> dict[str, tuple[str, int]]:
-    """Return content and time of every trial's result."""
-    files = hash_tree(run / "trials") if (run / "trials").exists() else {}
-    return {name: value for name, value in files.items() if name.endswith("result.json")}
+    """Return content and time of every trial's result; a driver may write other files meanwhile."""
+    return hash_tree(run / "trials", "result.json")
 
 
 def left_over() -> list[int]:
