@@ -54,7 +54,7 @@ def cases() -> list[Case]:
             "ebc1",
             "task: segmentation\ndata: {path: DATA/ebc1, format: masks}\n"
             "target: {device: local, latency: {p50: 260ms}}\naugmentation: mirrored\n"
-            "search: {space: quick, time: 20min, trials: 2}\n",
+            "search: {space: quick, time: 19min, trials: 2}\n",
             {"mean-iou": 0.80, "iou[crack]": 0.50},
         ),
         Case(
