@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from automl.errors import AutomlError
+from automl.hardware.catalogue import user_folder
 from automl.hardware.local import LocalDevice
 from automl.hardware.prediction.calibration import (
     Calibration,
-    devices_folder,
     load_calibration,
     model_of,
 )
@@ -31,7 +31,7 @@ def calibration(tmp_path_factory: pytest.TempPathFactory) -> Calibration:
         made = calibrate(LocalDevice(), name="local", networks=NETWORKS)
         kept = load_calibration("local", threads=1, host=LocalDevice().host())
         assert kept == made
-        (path,) = devices_folder().iterdir()
+        (path,) = user_folder().iterdir()
         path.write_bytes(path.read_bytes()[:-40])
         assert load_calibration("local", threads=1) is None
         assert load_calibration("local", threads=2) is None

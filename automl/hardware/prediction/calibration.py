@@ -7,11 +7,11 @@ same file, and nothing has to be unpickled.
 from __future__ import annotations
 
 import logging
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from automl.hardware.catalogue import user_folder
 from automl.hardware.prediction.expectation import DESKTOP, GENERIC
 from automl.hardware.prediction.latency_model import LatencyModel, fit
 from automl.hardware.prediction.operators import Operator
@@ -22,7 +22,6 @@ __all__ = [
     "CalibratedFile",
     "Calibration",
     "CallCost",
-    "devices_folder",
     "load_calibration",
     "model_of",
     "save_calibration",
@@ -73,15 +72,6 @@ class Calibration:
     made_at: str
     """ISO 8601, UTC."""
     version: int = 1
-
-
-def devices_folder() -> Path:
-    """Return the user's folder of devices: ``$AUTOML_DEVICES`` or ``~/.config/automl/devices``."""
-    named = os.environ.get("AUTOML_DEVICES")
-    if named:
-        return Path(named).expanduser()
-    base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    return Path(base) / "automl" / "devices"
 
 
 def save_calibration(calibration: Calibration) -> Path:
@@ -143,4 +133,4 @@ def calibrated_file(
 
 def _path(device: str, threads: int) -> Path:
     safe = re.sub(r"[^A-Za-z0-9.-]+", "-", device).strip("-.") or "device"
-    return devices_folder() / f"{safe}.{threads}-threads.calibration.json"
+    return user_folder() / f"{safe}.{threads}-threads.calibration.json"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from automl.hardware.costs import link_time
 from automl.hardware.prediction.calibration import (
     Calibration,
     CallCost,
@@ -131,12 +132,10 @@ class Forecaster:
 
     def _link(self, frame_size: tuple[int, int], frame_bytes: int | None) -> tuple[float, float]:
         """Return what sending a frame and getting the answer takes: (p50, p95), milliseconds."""
-        link = None if self.profile is None else self.profile.network
-        if link is None:
-            return 0.0, 0.0
+        network = None if self.profile is None else self.profile.network
         size = frame_bytes or estimated_frame_bytes(frame_size)
-        upload = size * 8 / link.uplink_bits_s.value * 1e3
-        return upload + link.round_trip_p50_ms.value, upload + link.round_trip_p95_ms.value
+        link = link_time(network, frame_bytes=size)
+        return (0.0, 0.0) if link is None else (link.p50_ms, link.p95_ms)
 
     def _explanation(self) -> str:
         if self.calibration is None:
