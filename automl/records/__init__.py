@@ -19,6 +19,7 @@ from automl.records.dataset import (
 )
 from automl.records.device import DeviceKind, DeviceProfile, Figure, NetworkLink, Source
 from automl.records.forecast import Forecast
+from automl.records.ladder import Probe, Rung
 from automl.records.measurement import Host, Interval, Measurement, runs_for_bound
 from automl.records.plan import Evidence, Plan, PlannedArchitecture, Verdict, VerdictStatus
 from automl.records.quality import (
@@ -97,12 +98,14 @@ __all__ = [
     "PowerLaw",
     "Prediction",
     "PreparedData",
+    "Probe",
     "QuantizationSpec",
     "Reason",
     "Recipe",
     "Requirement",
     "RuleBaseline",
     "RunRecord",
+    "Rung",
     "Sample",
     "Scope",
     "Scores",

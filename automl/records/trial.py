@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from automl.records.candidates import Architecture, Recipe
+from automl.records.ladder import Rung
 
 __all__ = ["Artifact", "Epoch", "Parity", "Scores", "TrialResult", "TrialStatus"]
 
@@ -100,3 +101,5 @@ class TrialResult:
     """Seconds since the run began."""
     skipped: dict[str, str] = field(default_factory=dict)
     """Feasible schemes of which there is no file, and why, a sentence each."""
+    rung: Rung = "train"
+    """How much was spent: ``probe`` has no epochs, ``glance`` one and no files."""
