@@ -23,6 +23,7 @@ def run(spec: str, as_json: bool, quiet: bool, output: str | None, address: str 
     from dataclasses import replace
 
     from automl.cli.summary import finish
+    from automl.pipeline.compute import with_address
     from automl.pipeline.engine import run as run_spec
     from automl.spec import load_spec
 
@@ -30,9 +31,7 @@ def run(spec: str, as_json: bool, quiet: bool, output: str | None, address: str 
     loaded.require_data()
     if output is not None:
         loaded = replace(loaded, output=output)
-    if address is not None:
-        compute = replace(loaded.search.compute, address=address)
-        loaded = replace(loaded, search=replace(loaded.search, compute=compute))
+    loaded = with_address(loaded, address)
     with open_progress(quiet=quiet) as progress:
         record = run_spec(loaded, observer=progress)
     finish(record, as_json=as_json)

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from automl.records import Host, Spec
 from automl.search.executor import Resources
 
-__all__ = ["search_resources"]
+__all__ = ["search_resources", "with_address"]
 
 _THREADS_PER_TRIAL = 2
 """Small networks gain little from more threads than this; more trials at once gain more."""
 _MEMORY_PER_TRIAL_BYTES = 2_000_000_000
 """Upper end of what a worker was seen to take: torch, a small network, a batch, an export."""
+
+
+def with_address(spec: Spec, address: str | None) -> Spec:
+    """Return a spec that searches on the Ray cluster at an address; as it is, where none is given."""
+    if address is None:
+        return spec
+    compute = replace(spec.search.compute, address=address)
+    return replace(spec, search=replace(spec.search, compute=compute))
 
 
 def search_resources(spec: Spec, host: Host) -> Resources:

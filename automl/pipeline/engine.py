@@ -15,7 +15,7 @@ from pathlib import Path
 
 from automl.errors import RunError, RunInterruptedError
 from automl.export.metadata import package_versions
-from automl.pipeline.compute import search_resources
+from automl.pipeline.compute import search_resources, with_address
 from automl.pipeline.context import TrialContext
 from automl.pipeline.delivery import deliver
 from automl.pipeline.device_names import check_devices
@@ -103,11 +103,16 @@ def run(spec: Spec, *, observer: Observer | None = None) -> RunRecord:
         return _Run(spec, folder, state, observer or Silent()).go()
 
 
-def resume(path: Path, *, observer: Observer | None = None) -> RunRecord:
+def resume(
+    path: Path, *, observer: Observer | None = None, address: str | None = None
+) -> RunRecord:
     """Finish a run that was interrupted, keeping every finished trial.
 
     A run that ended already is returned as it is, unless a device was lost at its end: then its targets
     are decided again, now that it may be back.
+
+    Args:
+        address: of a Ray cluster, instead of the spec's.
 
     Raises:
         RunError: no run there, in use, or the data changed since it began.
@@ -125,7 +130,8 @@ def resume(path: Path, *, observer: Observer | None = None) -> RunRecord:
                 write_report(record)
             return record
         state = replace(state, resumed=state.resumed + 1)
-        return _Run(folder.read_spec(), folder, state, observer or Silent()).go()
+        spec = with_address(folder.read_spec(), address)
+        return _Run(spec, folder, state, observer or Silent()).go()
 
 
 @dataclass
