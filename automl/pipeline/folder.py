@@ -212,6 +212,13 @@ class RunFolder:
         """Return how far a trial came, or ``None``."""
         return _read_or_none(self.trial(trial_id) / "progress.json", TrialResult)
 
+    def trial_ids(self) -> list[str]:
+        """Return the trials that have a folder: those that ended and those under way."""
+        try:
+            return sorted(os.listdir(self.path / "trials"))
+        except FileNotFoundError:
+            return []
+
     def read_trials(self) -> tuple[TrialResult, ...]:
         """Return all finished trials in their order; one with a damaged file counts as not run."""
         results = []
