@@ -17,7 +17,7 @@ from automl.export.rewrite import use_global_pools
 if TYPE_CHECKING:
     from automl.export.deployed import Deployed
 
-__all__ = ["INPUT_NAME", "OPSET", "export_onnx"]
+__all__ = ["INPUT_NAME", "OPSET", "export_onnx", "quiet_exporter"]
 
 INPUT_NAME = "frame"
 OPSET = 18
@@ -64,7 +64,7 @@ def _export(deployed: Deployed, frame_size: tuple[int, int] | None) -> Any:
     example = torch.zeros((1, height, width, 3), dtype=torch.uint8, device=deployed.mean.device)
     free = {1: torch.export.Dim("height", min=1), 2: torch.export.Dim("width", min=1)}
     try:
-        with _quiet(), torch.inference_mode(False), torch.no_grad():
+        with quiet_exporter(), torch.inference_mode(False), torch.no_grad():
             program = torch.onnx.export(
                 deployed,
                 (example,),
@@ -89,7 +89,7 @@ def _export(deployed: Deployed, frame_size: tuple[int, int] | None) -> Any:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_exporter() -> Iterator[None]:
     """Silence the exporter: its warnings speak of torch's internals, not of the user's model."""
     loggers = [logging.getLogger(name) for name in _NOISY_LOGGERS]
     levels = [logger.level for logger in loggers]
