@@ -141,6 +141,8 @@ class ComputeSpec:
     cpus: int | None
     gpus: float
     address: str | None
+    gpus_per_trial: float | None = None
+    """At most ``gpus``; ``None``: one, or all of ``gpus`` where that is less."""
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,12 @@ def _search(search: SearchModel, base: Path) -> SearchSpec:
         time_s=search.time,
         trials=search.trials,
         seed=search.seed,
-        compute=ComputeSpec(cpus=compute.cpus, gpus=compute.gpus, address=compute.address),
+        compute=ComputeSpec(
+            cpus=compute.cpus,
+            gpus=compute.gpus,
+            address=compute.address,
+            gpus_per_trial=compute.gpus_per_trial,
+        ),
     )
 
 
