@@ -29,6 +29,7 @@ def check_spec(document: Document) -> Iterator[Problem]:
     yield from _check_classes(document)
     yield from _check_weights(document)
     yield from _check_space(document)
+    yield from _check_gpus(document)
     yield from _check_objective(document)
     yield from _check_options(document)
 
@@ -166,6 +167,17 @@ def _check_space(document: Document) -> Iterator[Problem]:
         remedy = did_you_mean(escape(space[:100]), known)
         message = f"unknown search space {shown(space)}.{remedy} A path ends with '.yaml'."
         yield document.problem(("search", "space"), message)
+
+
+def _check_gpus(document: Document) -> Iterator[Problem]:
+    search = document.root.get("search")
+    compute = search.get("compute") if isinstance(search, dict) else None
+    if not isinstance(compute, dict):
+        return
+    share, gpus = compute.get("gpus_per_trial"), compute.get("gpus", 0)
+    if isinstance(share, (int, float)) and isinstance(gpus, (int, float)) and share > gpus:
+        message = f"is more than 'gpus' ({gpus:g}). Raise 'gpus' to what all trials may use together."
+        yield document.problem(("search", "compute", "gpus_per_trial"), message)
 
 
 def looks_like_path(text: str) -> bool:

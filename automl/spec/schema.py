@@ -153,9 +153,9 @@ class ComputeModel(Model):
     gpus: Annotated[float, number(0, 10_000)] = described(
         "Graphics processors.", example=1, default=0
     )
-    gpus_per_trial: Annotated[float, number(0, 1_000)] | None = described(
-        "Graphics processors of one trial; with `0.25`, four trials share one. Default: one, or all of "
-        "`gpus` where that is less.",
+    gpus_per_trial: Annotated[float, number(0, 1, above=True)] | None = described(
+        "Share of a graphics processor that a trial gets; with `0.25`, four trials share one. "
+        "Default: a whole one, or `gpus` where that is less.",
         example=0.25,
         default=None,
     )
