@@ -7,6 +7,8 @@ as in Tarvainen & Valpola 2017, https://arxiv.org/abs/1703.01780, section 3).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -48,6 +50,21 @@ class AveragedWeights:
         if self._raw is not None:
             self._copy(self._raw)
             self._raw = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the averages by number, in the order in which the module has what moves."""
+        return {str(number): tensor for number, tensor in enumerate(self._averages)}
+
+    @property
+    def count(self) -> int:
+        """Steps that were taken in."""
+        return self._count
+
+    def restore(self, averages: Mapping[str, Tensor], *, count: int) -> None:
+        """Go on from averages that were kept; the module must have the weights of its last step."""
+        for number, tensor in enumerate(self._averages):
+            tensor.copy_(averages[str(number)])
+        self._count = count
 
     def _copy(self, values: list[Tensor]) -> None:
         with torch.no_grad():

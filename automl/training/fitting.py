@@ -13,6 +13,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,7 +23,9 @@ from torch import Tensor, nn
 from automl.data.truth import DefectTruth
 from automl.errors import AutomlError
 from automl.models.anomaly_memory import AnomalyNetwork
-from automl.records import Augmentation, Epoch, Recipe
+from automl.records import Architecture, Augmentation, Epoch, Recipe
+from automl.storage import DamagedFileError
+from automl.training.checkpoint import load_progress, save_progress
 from automl.training.validation import Normalise, judge
 
 if TYPE_CHECKING:
@@ -38,6 +42,18 @@ _MOST_VIEWS = 4_000
 _QUARTER_TURN = 90.0
 _THRESHOLD_SPREADS = 3.0
 """Standard deviations above the mean: the threshold until one is set on a file's own answers."""
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """Which fitting it is, and what was done."""
+
+    architecture: Architecture
+    recipe: Recipe
+    seed: int
+    images: int
+    epochs: tuple[Epoch, ...]
+
 
 View = tuple[int, bool]
 """Quarter turns, and whether mirrored first."""
@@ -80,6 +96,7 @@ class Fitter:
         self._network = network
         self._module = network.module.to(device).to(memory_format=torch.channels_last).eval()
         self._task = task
+        self._recipe = recipe
         self._train = train
         self._val = val
         self._objective = objective
@@ -134,6 +151,36 @@ class Fitter:
         )
         self.epochs.append(epoch)
         return epoch
+
+    def checkpoint(self, path: Path) -> None:
+        """Write the memory, if it is filled, to one safetensors file, atomically."""
+        save_progress(path, self._module.state_dict(), self._fitted)
+
+    def restore(self, path: Path) -> None:
+        """Take the memory from a file that :meth:`checkpoint` of the same fitting wrote.
+
+        Raises:
+            FileNotFoundError: when there is no such file.
+            DamagedFileError: when it is torn, altered, or of another fitting.
+        """
+        tensors, fitted = load_progress(path, _Fitted)
+        if replace(fitted, epochs=()) != replace(self._fitted, epochs=()):
+            raise DamagedFileError(
+                f"'{path}' is of another fitting, for '{fitted.architecture.key}' on {fitted.images} "
+                "images. Delete it: the fitting will begin again."
+            )
+        self._module.load_state_dict(tensors)
+        self.epochs[:] = fitted.epochs
+
+    @property
+    def _fitted(self) -> _Fitted:
+        return _Fitted(
+            self._network.architecture,
+            self._recipe,
+            self._seed,
+            len(self._train),
+            tuple(self.epochs),
+        )
 
     def _read_maps(self, views: Sequence[View] | None = None) -> Iterator[tuple[Tensor, ...]]:
         """Yield the feature maps of all views of all good images, a batch at a time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from automl.records import Epoch, Recipe
@@ -49,4 +50,18 @@ class Learner(Protocol):
 
     def run_epoch(self) -> Epoch:
         """Learn from every training image once, and look at the validation images."""
+        ...
+
+    def checkpoint(self, path: Path) -> None:
+        """Write how far the learner came to one file, atomically; between two epochs."""
+        ...
+
+    def restore(self, path: Path) -> None:
+        """Go on from a file that :meth:`checkpoint` of the same training wrote.
+
+        Raises:
+            FileNotFoundError: when there is no such file.
+            DamagedFileError: when it is torn, altered, or of another training; the learner can then
+                be used no more: build it again to begin anew.
+        """
         ...

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from automl.errors import AutomlError
 from automl.records import Epoch, Recipe
 from automl.tasks.base import objective_of
 from automl.training.averaging import AveragedWeights
-from automl.training.precision import HalfPrecision
+from automl.training.precision import Precision, choose_precision
+from automl.training.progress import Origin, TrainingState
 from automl.training.validation import Normalise, judge
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ class Trainer:
         self._seed = seed
         self._left_s = left_s
         self._epochs = recipe.epochs
-        self._is_half: bool | None = None
+        self._precision: Precision | None = None
         torch.manual_seed(seed)
         self._order = np.random.default_rng(seed)
         self._normalise = Normalise(network, device)
@@ -121,6 +123,10 @@ class Trainer:
             self._optimizer, lambda step: one_cycle(step / (self._batches * self._epochs))
         )
         self._average = AveragedWeights(self._module, steps=self._batches * recipe.epochs)
+        self._state = TrainingState(
+            self._module, self._optimizer, self._schedule, self._average, self._order
+        )
+        self._origin = Origin(network.architecture, recipe, seed, len(train))
         self.epochs: list[Epoch] = []
 
     @property
@@ -162,6 +168,30 @@ class Trainer:
             self._fit_time(epoch.seconds)
         return epoch
 
+    def checkpoint(self, path: Path) -> None:
+        """Write how far the training came to one safetensors file, atomically; between two epochs."""
+        self._state.save(
+            path,
+            origin=self._origin,
+            epochs=tuple(self.epochs),
+            planned_epochs=self._epochs,
+            precision=self._precision,
+            scale=None,
+        )
+
+    def restore(self, path: Path) -> None:
+        """Go on from a file of the same training as if it had never stopped: to the last bit, on the
+        same machine with one thread.
+
+        Raises:
+            FileNotFoundError: when there is no such file.
+            DamagedFileError: when it is torn, altered, or of another training.
+        """
+        progress = self._state.restore(path, origin=self._origin)
+        self.epochs[:] = progress.epochs
+        self._epochs = progress.planned_epochs
+        self._precision = progress.precision
+
     def _fit_time(self, epoch_s: float) -> None:
         """Shorten the training to what its first epoch says can be done in time."""
         possible = self._left_s() / (epoch_s * _SLOWER_LATER)
@@ -194,15 +224,15 @@ class Trainer:
         images, targets = self._batch(positions)
         self._optimizer.zero_grad(set_to_none=True)
         pixels, known = self._normalise(images), _moved(targets, self._device)
-        if self._is_half is None:
-            self._is_half = HalfPrecision.pays(
+        if self._precision is None:
+            self._precision = choose_precision(
                 self._module,
                 pixels,
-                lambda half: self._loss_of(pixels, known, half=half),
+                lambda precision: self._loss_of(pixels, known, precision),
                 name=self._network.architecture.key,
             )
             self._optimizer.zero_grad(set_to_none=True)
-        loss = self._loss_of(pixels, known, half=self._is_half)
+        loss = self._loss_of(pixels, known, self._precision)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise DivergedError(_DIVERGED.format(what="training", epoch=len(self.epochs) + 1))
@@ -213,8 +243,9 @@ class Trainer:
         self._average.update()
         return value
 
-    def _loss_of(self, pixels: Tensor, known: Any, *, half: bool) -> Tensor:
-        with torch.autocast(self._device, torch.bfloat16, enabled=half):
+    def _loss_of(self, pixels: Tensor, known: Any, precision: Precision) -> Tensor:
+        half = precision != "float32"
+        with torch.autocast(self._device, getattr(torch, precision), enabled=half):
             outputs = self._module(pixels)
         loss: Tensor = self._loss(tree_map(Tensor.float, outputs) if half else outputs, known)
         return loss
