@@ -18,10 +18,25 @@ from automl.records.dataset import (
     TruthRef,
 )
 from automl.records.device import DeviceKind, DeviceProfile, Figure, NetworkLink, Source
+from automl.records.experience import (
+    DataDescription,
+    PastRun,
+    PastTrial,
+    RecalledRun,
+    RecalledScore,
+    Recollection,
+)
 from automl.records.forecast import Forecast
 from automl.records.ladder import Probe, Rung
-from automl.records.measurement import Host, Interval, Measurement, runs_for_bound
+from automl.records.measurement import (
+    Host,
+    Interval,
+    MeasuredEnergy,
+    Measurement,
+    runs_for_bound,
+)
 from automl.records.plan import Evidence, Plan, PlannedArchitecture, Verdict, VerdictStatus
+from automl.records.provider import PROVIDERS, Provider, join_device, split_device
 from automl.records.quality import (
     CleanScore,
     CurvePoint,
@@ -61,6 +76,7 @@ from automl.records.spec import (
 from automl.records.trial import Artifact, Epoch, Parity, Scores, TrialResult, TrialStatus
 
 __all__ = [
+    "PROVIDERS",
     "Architecture",
     "Artifact",
     "Audit",
@@ -71,6 +87,7 @@ __all__ = [
     "CleanScore",
     "ComputeSpec",
     "CurvePoint",
+    "DataDescription",
     "DataQuality",
     "DataSpec",
     "Dataset",
@@ -90,18 +107,25 @@ __all__ = [
     "LatencyBudget",
     "Leakage",
     "LearningCurve",
+    "MeasuredEnergy",
     "Measurement",
     "NetworkLink",
     "Parity",
+    "PastRun",
+    "PastTrial",
     "Plan",
     "PlannedArchitecture",
     "PowerLaw",
     "Prediction",
     "PreparedData",
     "Probe",
+    "Provider",
     "QuantizationSpec",
     "Reason",
+    "RecalledRun",
+    "RecalledScore",
     "Recipe",
+    "Recollection",
     "Requirement",
     "RuleBaseline",
     "RunRecord",
@@ -128,6 +152,8 @@ __all__ = [
     "Verdict",
     "VerdictStatus",
     "dump_record",
+    "join_device",
     "load_record",
     "runs_for_bound",
+    "split_device",
 ]
