@@ -15,7 +15,7 @@ from pathlib import Path
 
 from automl.errors import RunError, RunInterruptedError
 from automl.export.metadata import package_versions
-from automl.pipeline.compute import search_resources, with_address
+from automl.pipeline.compute import check_cluster, search_resources, with_address
 from automl.pipeline.context import TrialContext
 from automl.pipeline.delivery import deliver
 from automl.pipeline.device_names import check_devices
@@ -23,6 +23,7 @@ from automl.pipeline.devices import Devices
 from automl.pipeline.folder import RunFolder, RunState
 from automl.pipeline.history import first_deployable_s, make_record, read_run
 from automl.pipeline.listener import Listener
+from automl.pipeline.mirror import mirrored, new_run_path
 from automl.pipeline.observer import Observer, Silent
 from automl.pipeline.planning import make_plan, prepare_data, read_space
 from automl.pipeline.proof import Prover, proof_seconds
@@ -88,8 +89,10 @@ def run(spec: Spec, *, observer: Observer | None = None) -> RunRecord:
         RunInterruptedError: on Ctrl-C; everything finished is kept.
     """
     check_devices(spec)
-    folder = RunFolder(_free_folder(Path(spec.output), spec.name))
-    with folder.lock():
+    watching = observer or Silent()
+    folder = RunFolder(new_run_path(spec.output, spec.name))
+    check_cluster(spec, folder.path.parent)
+    with folder.lock(), mirrored(spec.output, folder.path, note=watching.note):
         folder.write_spec(spec)
         state = RunState(
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -100,7 +103,7 @@ def run(spec: Spec, *, observer: Observer | None = None) -> RunRecord:
             versions=package_versions(_VERSIONED),
         )
         folder.write_state(state)
-        return _Run(spec, folder, state, observer or Silent()).go()
+        return _Run(spec, folder, state, watching).go()
 
 
 def resume(
@@ -118,8 +121,10 @@ def resume(
         RunError: no run there, in use, or the data changed since it began.
         RunInterruptedError: on Ctrl-C.
     """
+    watching = observer or Silent()
     folder = RunFolder.existing(path)
-    with folder.lock():
+    spec = with_address(folder.read_spec(), address)
+    with folder.lock(), mirrored(spec.output, path, note=watching.note):
         state = folder.read_state()
         if state is None:
             raise RunError(f"'{path}/run.json' is missing or damaged; start the run again.")
@@ -130,8 +135,8 @@ def resume(
                 write_report(record)
             return record
         state = replace(state, resumed=state.resumed + 1)
-        spec = with_address(folder.read_spec(), address)
-        return _Run(spec, folder, state, observer or Silent()).go()
+        check_cluster(spec, path)
+        return _Run(spec, folder, state, watching).go()
 
 
 @dataclass
@@ -356,15 +361,6 @@ def _changed(before: PreparedData, after: PreparedData) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     count = "1 file differs" if len(names) == 1 else f"{len(names)} files differ"
     return f"{count} ({', '.join(names[:3])}{more})"
-
-
-def _free_folder(output: Path, name: str) -> Path:
-    """Return a folder that no run has used: finished runs are never overwritten."""
-    path, number = output / name, 1
-    while (path / "spec.json").exists():
-        number += 1
-        path = output / f"{name}-{number}"
-    return path
 
 
 def _worker_count(here: Host) -> int:

@@ -176,7 +176,9 @@ def _check_gpus(document: Document) -> Iterator[Problem]:
         return
     share, gpus = compute.get("gpus_per_trial"), compute.get("gpus", 0)
     if isinstance(share, (int, float)) and isinstance(gpus, (int, float)) and share > gpus:
-        message = f"is more than 'gpus' ({gpus:g}). Raise 'gpus' to what all trials may use together."
+        message = (
+            f"is more than 'gpus' ({gpus:g}). Raise 'gpus' to what all trials may use together."
+        )
         yield document.problem(("search", "compute", "gpus_per_trial"), message)
 
 

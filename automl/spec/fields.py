@@ -22,12 +22,14 @@ from automl.spec.problems import escape, shown
 from automl.units import parse_duration_s, parse_size_bytes
 
 __all__ = [
+    "REMOTE_SCHEMES",
     "Bound",
     "Duration",
     "Fraction",
     "Latency",
     "Model",
     "Name",
+    "OutputText",
     "PathText",
     "Pattern",
     "Relation",
@@ -240,6 +242,23 @@ def _path_text(value: object) -> str:
 
 
 PathText = Annotated[str, Rule(_path_text, {"type": "string", "minLength": 1})]
+
+REMOTE_SCHEMES = ("s3", "gs", "file")
+"""Storage that a run is copied to while it goes on."""
+
+
+def _output_text(value: object) -> str:
+    text = read_text(value)
+    scheme, mark, rest = text.partition("://")
+    if not mark:
+        return _path_text(value)
+    known = ", ".join(f"{name}://" for name in REMOTE_SCHEMES)
+    if scheme not in REMOTE_SCHEMES or not rest.strip("/") or len(text) > _PATH_LENGTH:
+        raise ValueError(f"a folder, or an address that begins with {known}; got {shown(value)}")
+    return text
+
+
+OutputText = Annotated[str, Rule(_output_text, {"type": "string", "minLength": 1})]
 
 
 def _pattern(value: object) -> str:

@@ -17,6 +17,7 @@ from automl.spec.fields import (
     Fraction,
     Model,
     Name,
+    OutputText,
     PathText,
     Pattern,
     Size,
@@ -361,8 +362,9 @@ class SpecModel(Model, json_schema_extra=_TOGETHER):
         example="90%",
         default=None,
     )
-    output: PathText = described(
-        "Folder for results, relative to where you run the command.",
+    output: OutputText = described(
+        "Folder for results, relative to where you run the command; or `s3://BUCKET/FOLDER` or "
+        "`gs://BUCKET/FOLDER`, where results are copied while the run goes on.",
         example="runs",
         default="runs",
     )

@@ -1,0 +1,294 @@
+"""What the machines of a Ray cluster have and see, asked of each by a small task before anything is spent.
+
+Trials run on every node and read images, the cache and the run folder by their paths. A node that lacks
+one of them would fail every trial that lands on it, in the middle of the night; so each path is looked
+for on each node first, and a few files are compared by their content: an empty mount point of the same
+name is not the data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from automl import __version__
+from automl.errors import RunError
+from automl.search.cluster import unreachable
+from automl.spec.problems import escape
+from automl.units import plural
+
+__all__ = ["Node", "SharedPath", "check_nodes", "connected", "nodes_of"]
+
+_SAMPLED = 8
+"""So many files of a folder are compared: enough to tell an empty or an older copy."""
+_LISTED = 2_000
+"""So many entries of a folder are looked at to find them."""
+_HEAD_BYTES = 65_536
+_ANSWER_S = 60.0
+"""A node that starts its first process from slow shared storage takes half a minute."""
+_MOST_SHOWN = 6
+RAY_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "0",
+}
+
+
+@dataclass(frozen=True)
+class Node:
+    """One machine of a cluster."""
+
+    id: str
+    name: str
+    """``worker-2 (10.0.0.3)``."""
+    cpus: float
+    gpus: float
+
+
+@dataclass(frozen=True)
+class SharedPath:
+    """A path that every node must see."""
+
+    path: str
+    meaning: str
+    """What it is, as the spec calls it: ``data.path``."""
+    is_written: bool = False
+    """Whether trials write there."""
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What a node is asked about one path; the answer of the driver's own machine is the right one."""
+
+    path: str
+    names: tuple[str, ...]
+    """Files to compare, relative to the path; ``""`` for the path itself."""
+    probe: str | None
+    """A folder made just now, which the node leaves a file in."""
+
+
+@dataclass(frozen=True)
+class _Answer:
+    version: str
+    sights: tuple[tuple[str, ...], ...]
+    """For each question, the fingerprints of its files; ``!`` and the reason where there is none."""
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[Any]:
+    """Connect this process to a cluster for a while; yields the module ``ray``.
+
+    Raises:
+        RunError: when no cluster answers there, or it refuses the token.
+    """
+    settings = dict(RAY_SETTINGS)
+    if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
+        settings["RAY_AUTH_MODE"] = (
+            "token"  # else Ray sends no token to a cluster that asks for one
+        )
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise unreachable(address, lines[0]) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def nodes_of(address: str) -> tuple[Node, ...]:
+    """Return the machines of a cluster that are there now.
+
+    Raises:
+        RunError: when no cluster answers.
+    """
+    with connected(address) as ray:
+        return _alive(ray)
+
+
+def check_nodes(address: str, paths: Sequence[SharedPath]) -> tuple[Node, ...]:
+    """Return the machines of a cluster after each was asked whether it sees what trials need.
+
+    Args:
+        paths: looked at here and on every node; those that trials write to are made if need be.
+
+    Raises:
+        RunError: naming every node and path where something is missing or differs.
+    """
+    with connected(address) as ray, contextlib.ExitStack() as probes:
+        questions = [_question(path, probes) for path in paths]
+        nodes = _alive(ray)
+        here = _look(tuple(questions))
+        problems = []
+        for node, answer in zip(nodes, _ask(ray, nodes, questions), strict=True):
+            problems += _compared(node, answer, here, paths)
+            problems += _unwritten(node, questions, paths) if isinstance(answer, _Answer) else []
+    if problems:
+        more = len(problems) - _MOST_SHOWN
+        lines = [*problems[:_MOST_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+        raise RunError(
+            f"The cluster at '{escape(address)}' cannot run this: trials run on every node, and "
+            f"{plural(len(problems), 'thing')} {'is' if len(problems) == 1 else 'are'} missing.\n  "
+            + "\n  ".join(lines)
+            + "\nMount the same storage at the same path on every node, and install the same "
+            "version of automl there."
+        )
+    return nodes
+
+
+def _alive(ray: Any) -> tuple[Node, ...]:
+    return tuple(
+        Node(
+            node["NodeID"],
+            f"{_name(node)} ({node['NodeManagerAddress']})",
+            float(node["Resources"].get("CPU", 0.0)),
+            float(node["Resources"].get("GPU", 0.0)),
+        )
+        for node in ray.nodes()
+        if node["Alive"]
+    )
+
+
+def _name(node: dict[str, Any]) -> str:
+    """Return the name that a node was started with, else that of its machine."""
+    given = str(node.get("NodeName") or "")
+    is_name = given not in ("", node["NodeManagerAddress"])
+    return given if is_name else str(node["NodeManagerHostname"])
+
+
+def _question(path: SharedPath, probes: contextlib.ExitStack) -> _Question:
+    if not path.is_written:
+        return _Question(path.path, _sample(Path(path.path)), None)
+    probe = Path(path.path) / f".nodes-{secrets.token_hex(8)}"
+    probe.mkdir(parents=True)
+    probes.callback(_remove, probe)
+    (probe / "driver").write_text(secrets.token_hex(16))
+    return _Question(path.path, (f"{probe.name}/driver",), str(probe))
+
+
+def _remove(probe: Path) -> None:
+    for file in probe.iterdir():
+        file.unlink(missing_ok=True)
+    probe.rmdir()
+
+
+def _sample(path: Path) -> tuple[str, ...]:
+    """Return a few files of a folder, evenly over the first that a walk finds."""
+    if not path.is_dir():
+        return ("",)
+    names: list[str] = []
+    for folder, folders, files in os.walk(path):
+        folders.sort()
+        names += [os.path.relpath(os.path.join(folder, file), path) for file in sorted(files)]
+        if len(names) >= _LISTED:
+            break
+    return tuple(names[:: max(1, len(names) // _SAMPLED)][:_SAMPLED]) or ("",)
+
+
+def _look(questions: tuple[_Question, ...]) -> _Answer:
+    """Return what this machine sees."""
+    return _Answer(
+        __version__,
+        tuple(
+            tuple(_fingerprint(Path(question.path) / name) for name in question.names)
+            for question in questions
+        ),
+    )
+
+
+def _look_and_leave(questions: tuple[_Question, ...], node: str) -> _Answer:
+    """Return what a node sees, and leave a file with its name where trials write."""
+    for question in questions:
+        if question.probe is not None:
+            with contextlib.suppress(OSError):
+                (Path(question.probe) / node).write_text(node)
+    return _look(questions)
+
+
+def _fingerprint(file: Path) -> str:
+    """Return size and hash of the beginning of a file; ``folder``; or ``!`` and why not."""
+    try:
+        if file.is_dir():
+            return "folder"
+        with file.open("rb") as stream:
+            head = hashlib.sha256(stream.read(_HEAD_BYTES)).hexdigest()
+        return f"{file.stat().st_size} {head}"
+    except OSError as error:
+        return f"!{error.strerror}"
+
+
+def _ask(
+    ray: Any, nodes: Sequence[Node], questions: Sequence[_Question]
+) -> list[_Answer | Exception]:
+    """Return the answer of every node, or why there is none."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    look = ray.remote(num_cpus=0, max_retries=0)(_look_and_leave)
+    tasks = [
+        look.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=node.id, soft=False)
+        ).remote(tuple(questions), node.id)
+        for node in nodes
+    ]
+    ray.wait(tasks, num_returns=len(tasks), timeout=_ANSWER_S)
+    answers: list[_Answer | Exception] = []
+    for task in tasks:
+        try:
+            answers.append(ray.get(task, timeout=0))
+        except (ray.exceptions.RayError, ImportError, AttributeError) as error:
+            answers.append(error)
+    return answers
+
+
+def _compared(
+    node: Node, answer: _Answer | Exception, here: _Answer, paths: Sequence[SharedPath]
+) -> list[str]:
+    """Return what differs between a node and this machine, a line each."""
+    if isinstance(answer, Exception):
+        return [f"{node.name}: {_no_answer(answer)}"]
+    problems = []
+    if answer.version != here.version:
+        problems.append(
+            f"{node.name}: has automl {answer.version}, and this machine {here.version}"
+        )
+    for path, seen, right in zip(paths, answer.sights, here.sights, strict=True):
+        if seen == right:
+            continue
+        missing = [sight for sight in seen if sight.startswith("!")]
+        shown = f"{path.meaning} '{escape(path.path)}'"
+        if missing:
+            problems.append(f"{node.name}: does not see {shown} ({missing[0][1:].lower()})")
+        else:
+            problems.append(f"{node.name}: sees other files in {shown}")
+    return problems
+
+
+def _unwritten(
+    node: Node, questions: Sequence[_Question], paths: Sequence[SharedPath]
+) -> list[str]:
+    """Return the paths that a node should have written to, and what it wrote is not seen here."""
+    return [
+        f"{node.name}: what it writes to {path.meaning} '{escape(path.path)}' is not seen here"
+        for path, question in zip(paths, questions, strict=True)
+        if question.probe is not None and not (Path(question.probe) / node.id).exists()
+    ]
+
+
+def _no_answer(error: Exception) -> str:
+    if type(error).__name__ == "GetTimeoutError":
+        return f"did not answer within {_ANSWER_S:.0f} s"
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    if "ModuleNotFoundError" in str(error):
+        return "automl is not installed there for the Python that Ray uses"
+    return escape(lines[-1].strip() if lines else type(error).__name__)
