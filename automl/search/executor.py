@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from automl.errors import RunError
 from automl.records import TrialResult
-from automl.search.cluster import unreachable
+from automl.search.nodes import connect
 from automl.search.study import Assignment, StudySpace, assignment_parameters, told_value
 
 __all__ = ["Resources", "SessionFactory", "StepReport", "TrialListener", "TrialSession", "search"]
@@ -303,7 +303,8 @@ def _ray(resources: Resources) -> Iterator[None]:
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_DISABLE_AUTO_CALLBACK_SYNCER": "1",
         "RAY_AIR_NEW_OUTPUT": "0",
-        "TUNE_MAX_PENDING_TRIALS_PG": str(resources.concurrent),
+        # On a cluster one trial at a time waits for room, so that a node that joins late gets some.
+        "TUNE_MAX_PENDING_TRIALS_PG": str(1 if resources.address else resources.concurrent),
         "TUNE_GLOBAL_CHECKPOINT_S": "3600",
         "TUNE_DISABLE_SIGINT_HANDLER": "1",
         # Threads that wait must not spin: with anything else on the machine, two spinning threads
@@ -315,10 +316,7 @@ def _ray(resources: Resources) -> Iterator[None]:
     import ray
 
     if resources.address is not None:
-        try:
-            ray.init(address=resources.address, log_to_driver=False, logging_level="ERROR")
-        except (OSError, RuntimeError, ValueError) as error:
-            raise unreachable(resources.address, type(error).__name__) from error
+        connect(resources.address)
     else:
         ray.init(
             address="local",  # also where RAY_ADDRESS names a cluster that the spec does not

@@ -21,9 +21,10 @@ from automl import __version__
 from automl.errors import RunError
 from automl.search.cluster import unreachable
 from automl.spec.problems import escape
+from automl.storage import cache_folder
 from automl.units import plural
 
-__all__ = ["Node", "SharedPath", "check_nodes", "connected", "nodes_of"]
+__all__ = ["Node", "SharedPath", "check_nodes", "connect", "nodes_of"]
 
 _SAMPLED = 8
 """So many files of a folder are compared: enough to tell an empty or an older copy."""
@@ -33,7 +34,7 @@ _HEAD_BYTES = 65_536
 _ANSWER_S = 60.0
 """A node that starts its first process from slow shared storage takes half a minute."""
 _MOST_SHOWN = 6
-RAY_SETTINGS = {
+_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
@@ -80,14 +81,16 @@ class _Answer:
     """For each question, the fingerprints of its files; ``!`` and the reason where there is none."""
 
 
-@contextlib.contextmanager
-def connected(address: str) -> Iterator[Any]:
-    """Connect this process to a cluster for a while; yields the module ``ray``.
+def connect(address: str) -> Any:
+    """Connect this process to a cluster and return the module ``ray``.
+
+    A token of the environment (``RAY_AUTH_TOKEN``, ``RAY_AUTH_TOKEN_PATH``) is shown to the cluster. What
+    trials must know of this process goes with it: where the cache is, and that waiting threads sleep.
 
     Raises:
         RunError: when no cluster answers there, or it refuses the token.
     """
-    settings = dict(RAY_SETTINGS)
+    settings = dict(_SETTINGS)
     if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
         settings["RAY_AUTH_MODE"] = (
             "token"  # else Ray sends no token to a cluster that asks for one
@@ -96,11 +99,26 @@ def connected(address: str) -> Iterator[Any]:
         os.environ.setdefault(name, value)
     import ray
 
+    environment = {
+        "AUTOML_CACHE": str(cache_folder("decoded").parent.resolve()),
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
+    }
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            logging_level="ERROR",
+            runtime_env={"env_vars": environment},
+        )
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise unreachable(address, lines[0]) from error
+    return ray
+
+
+@contextlib.contextmanager
+def _connected(address: str) -> Iterator[Any]:
+    ray = connect(address)
     try:
         yield ray
     finally:
@@ -113,7 +131,7 @@ def nodes_of(address: str) -> tuple[Node, ...]:
     Raises:
         RunError: when no cluster answers.
     """
-    with connected(address) as ray:
+    with _connected(address) as ray:
         return _alive(ray)
 
 
@@ -126,7 +144,7 @@ def check_nodes(address: str, paths: Sequence[SharedPath]) -> tuple[Node, ...]:
     Raises:
         RunError: naming every node and path where something is missing or differs.
     """
-    with connected(address) as ray, contextlib.ExitStack() as probes:
+    with _connected(address) as ray, contextlib.ExitStack() as probes:
         questions = [_question(path, probes) for path in paths]
         nodes = _alive(ray)
         here = _look(tuple(questions))
