@@ -6,6 +6,7 @@ one starts processes of its own; a remote one sends the same requests to an agen
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,7 +14,9 @@ from typing import Protocol
 from automl.records.measurement import Host, Measurement
 from automl.records.spec import LatencyBudget, Scope
 
-__all__ = ["Device", "MeasureFailure", "MeasureRequest"]
+__all__ = ["Announcer", "Device", "MeasureFailure", "MeasureRequest"]
+
+_MEASURED = re.compile(r"measured ([0-9]+) of [0-9]+: (.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,45 @@ class MeasureFailure:
 
     path: str
     error: str
+
+
+class Announcer:
+    """Tells how many of the files of one call are done, wherever they are measured."""
+
+    def __init__(
+        self, total: int, progress: Callable[[str], None] | None, *, done: int = 0
+    ) -> None:
+        """Begin to count.
+
+        Args:
+            total: files that were asked for.
+            progress: called with a line for people; ``None``: nobody listens.
+            done: files that need no measuring.
+        """
+        self._total = total
+        self._progress = progress
+        self._done = done
+
+    def count(self, name: str) -> None:
+        """Tell that one more file is done."""
+        self._done += 1
+        self._tell(self._done, name)
+
+    def pass_on(self, text: str, *, before: int) -> None:
+        """Tell what another announcer told, which counts a part of these files.
+
+        Args:
+            before: files that were done before that part.
+        """
+        told = _MEASURED.fullmatch(text)
+        if told is not None:
+            self._tell(before + int(told[1]), told[2])
+        elif self._progress is not None:
+            self._progress(text)
+
+    def _tell(self, done: int, name: str) -> None:
+        if self._progress is not None:
+            self._progress(f"measured {done} of {self._total}: {name}")
 
 
 class Device(Protocol):
