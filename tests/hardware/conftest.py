@@ -1,16 +1,17 @@
-"""Small real networks with the input and metadata of a delivered model."""
+"""A real agent for each file of tests, and small real networks as they are delivered."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from agent_process import AgentProcess
 from onnx import TensorProto, helper, numpy_helper
 
 from automl.hardware.device import MeasureRequest
@@ -45,6 +46,16 @@ class Network:
 def network_of(path: Path, content: bytes) -> Network:
     path.write_bytes(content)
     return Network(path, hashlib.sha256(content).hexdigest())
+
+
+@pytest.fixture(scope="module")
+def agent(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[AgentProcess]:
+    """One agent for all tests of a file, started with the file's ``AGENT_OPTIONS``."""
+    folder = tmp_path_factory.mktemp("agent")
+    with AgentProcess(folder, *request.module.AGENT_OPTIONS) as started:
+        yield started
 
 
 @pytest.fixture

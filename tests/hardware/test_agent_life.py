@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,8 @@ import pytest
 from agent_process import TOKEN, AgentProcess, files_in, order_of, wait_until
 
 Make = Callable[..., Any]
+AGENT_OPTIONS = ("--max-upload", "1MiB")
 _JOB = "/v1/jobs/" + "a" * 32
-
-
-@pytest.fixture(scope="module")
-def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
-    folder = tmp_path_factory.mktemp("agent")
-    with AgentProcess(folder, "--max-upload", "1MiB", "--allow-host", "bench.example") as started:
-        yield started
 
 
 def _code(content: bytes) -> str:

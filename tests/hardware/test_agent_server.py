@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,8 @@ from agent_process import TOKEN, AgentProcess, order_of, wait_until
 import automl
 
 Make = Callable[..., Any]
+AGENT_OPTIONS = ("--max-upload", "1MiB", "--allow-host", "bench.example")
 _JOB = "/v1/jobs/" + "a" * 32
-
-
-@pytest.fixture(scope="module")
-def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
-    folder = tmp_path_factory.mktemp("agent")
-    with AgentProcess(folder, "--max-upload", "1MiB", "--allow-host", "bench.example") as started:
-        yield started
 
 
 def _code(content: bytes) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,12 +13,7 @@ from automl.hardware.remote import open_remote
 from automl.hardware.remote_address import parse_url
 
 Make = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
-    with AgentProcess(tmp_path_factory.mktemp("agent"), "--max-upload", "4MiB") as started:
-        yield started
+AGENT_OPTIONS = ("--max-upload", "4MiB")
 
 
 @pytest.mark.parametrize(

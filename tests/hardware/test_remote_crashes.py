@@ -5,23 +5,17 @@ from __future__ import annotations
 import resource
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from agent_process import AgentProcess, Call, failed, wait_until
 
 from automl.hardware.device import MeasureFailure
 from automl.records import Measurement
 
 Make = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
-    with AgentProcess(tmp_path_factory.mktemp("agent"), "--max-upload", "4MiB") as started:
-        yield started
+AGENT_OPTIONS = ("--max-upload", "4MiB")
 
 
 class _Killer:

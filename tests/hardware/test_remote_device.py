@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,12 +23,7 @@ from automl.hardware.remote import RemoteDevice
 from automl.records import Measurement, Scope, dump_record, load_record
 
 Make = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
-    with AgentProcess(tmp_path_factory.mktemp("agent"), "--max-upload", "4MiB") as started:
-        yield started
+AGENT_OPTIONS = ("--max-upload", "4MiB")
 
 
 @pytest.mark.parametrize("scope", list(Scope))

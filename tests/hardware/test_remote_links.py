@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,7 @@ from automl.errors import AutomlError
 from automl.hardware.remote import RemoteDevice
 
 Make = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
-    with AgentProcess(tmp_path_factory.mktemp("agent"), "--max-upload", "4MiB") as started:
-        yield started
+AGENT_OPTIONS = ("--max-upload", "4MiB")
 
 
 def test_an_agent_that_is_killed_and_started_again_while_measuring_costs_only_time(
