@@ -25,12 +25,13 @@ class _Devices(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        from automl.hardware.catalogue import device_names, is_device_path
+        from automl.hardware.catalogue import device_names
+        from automl.spec.devices import form_of
         from automl.spec.problems import shown
 
         name = args[0]
         if name not in self.commands and (
-            name == "local" or name in device_names() or is_device_path(name)
+            name == "local" or name in device_names() or form_of(name) == "file"
         ):
             meant = shown(f"automl devices show {name}")
             raise click.UsageError(f"{shown(name)} is a device. Did you mean {meant}?", ctx=ctx)

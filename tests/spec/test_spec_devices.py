@@ -30,6 +30,8 @@ def targets(text: str) -> list[tuple[str, str]]:
         ("./my-camera.yaml", "file", "my-camera"),
         ("camera.YML", "file", "camera"),
         ("devices/line 3.yaml", "file", "line-3"),
+        ("board.yaml", "file", "board"),
+        ("./board", "file", "board"),
     ],
 )
 def test_a_device_has_a_form_and_gives_its_target_a_name(device: str, form: str, name: str) -> None:

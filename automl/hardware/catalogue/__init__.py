@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from automl.spec.yaml_source import Document
 
 __all__ = [
+    "NAME_RULE",
     "all_devices",
     "device_file",
     "device_names",
-    "is_device_path",
+    "is_device_name",
     "json_schema",
     "load_device",
     "read_device_text",
@@ -37,6 +38,9 @@ _SUFFIXES = (".yaml", ".yml")
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _LONGEST_NAME = 64
 _LOCAL = "local"
+
+NAME_RULE = f"up to {_LONGEST_NAME} lower-case letters and digits with single '-' between them"
+"""What a device may be called; ``local`` is taken."""
 
 
 def user_folder() -> Path:
@@ -84,14 +88,17 @@ def device_file(name_or_path: str, *, base: Path | None = None) -> Path:
     Raises:
         SpecError: when there is none.
     """
+    from automl.spec.devices import form_of
+
     if name_or_path == _LOCAL:
         raise SpecError("'local' is this machine: it is measured, not described by a file.")
-    if "://" in name_or_path:
+    form = form_of(name_or_path)
+    if form == "address":
         raise SpecError(
             f"{shown(name_or_path)} is an address, where an agent measures, not a device of the "
             "catalogue. 'automl devices' lists those."
         )
-    if is_device_path(name_or_path):
+    if form == "file":
         return _existing((base or Path.cwd()) / os.path.expanduser(name_or_path), name_or_path)
     for path in _all_files():
         if path.stem == name_or_path and _name_problem(path.stem) is None:
@@ -109,9 +116,10 @@ def read_device_text(name_or_path: str, *, base: Path | None = None) -> str:
     return _text_of(device_file(name_or_path, base=base))
 
 
-def is_device_path(name_or_path: str) -> bool:
-    """Whether text names a device by the path of its file, not by its name."""
-    return "/" in name_or_path or name_or_path.lower().endswith(_SUFFIXES)
+def is_device_name(name: str) -> bool:
+    """Whether a device of the catalogue may be called so; whether there is one is not asked."""
+    fits = len(name) <= _LONGEST_NAME and _NAME.fullmatch(name) is not None
+    return fits and name != _LOCAL
 
 
 def json_schema() -> dict[str, object]:
@@ -148,11 +156,8 @@ def _all_files() -> tuple[Path, ...]:
 def _name_problem(name: str) -> str | None:
     if name == _LOCAL:
         return "is called after its file, and 'local' is this machine. Rename the file."
-    if len(name) > _LONGEST_NAME or _NAME.fullmatch(name) is None:
-        return (
-            f"is called after its file: up to {_LONGEST_NAME} lower-case letters and digits with "
-            f"single '-' between them; got {shown(name)}. Rename the file."
-        )
+    if not is_device_name(name):
+        return f"is called after its file: {NAME_RULE}; got {shown(name)}. Rename the file."
     return None
 
 
