@@ -7,6 +7,7 @@
     │   └── DamagedFileError        2  409  a state file is torn or altered (automl.storage)
     ├── NotAttainableError          3  409  nothing fits, or a claim of a bundle does not hold
     ├── DataError                   4  422  the images or labels cannot be used
+    ├── StorageError                5  507  a disk is full, read-only or gone (also an OSError)
     └── RunInterruptedError       130  500  Ctrl-C; everything finished is kept
 
 A message gives the rule, the value got, and the remedy:
@@ -26,6 +27,7 @@ __all__ = [
     "RunError",
     "RunInterruptedError",
     "SpecError",
+    "StorageError",
     "did_you_mean",
 ]
 
@@ -63,6 +65,13 @@ class DataError(AutomlError):
 
     exit_code: ClassVar[int] = 4
     http_status: ClassVar[int] = 422
+
+
+class StorageError(AutomlError, OSError):
+    """A disk is full, read-only, broken or gone: nothing is wrong with the run, and it can go on later."""
+
+    exit_code: ClassVar[int] = 5
+    http_status: ClassVar[int] = 507
 
 
 class RunInterruptedError(AutomlError):

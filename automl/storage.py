@@ -1,19 +1,24 @@
 """Files that survive a crash: written whole or not at all, and recognised when damaged.
 
 Every result of a run is one JSON file with a checksum over its content. A file that was torn, truncated
-or altered reads as :class:`DamagedFileError`, never as a wrong record.
+or altered reads as :class:`DamagedFileError`, never as a wrong record. A disk that takes nothing more is told
+apart from everything else that may go wrong: it is nobody's mistake, and the run goes on when there is room.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
-from automl.errors import RunError
+from automl.errors import RunError, StorageError
 from automl.records import dump_record, load_record
 
 __all__ = [
@@ -22,12 +27,32 @@ __all__ = [
     "read_record",
     "sha256_bytes",
     "sha256_file",
+    "storage_error",
+    "storage_failures",
     "write_atomic",
     "write_record",
 ]
 
 _Record = TypeVar("_Record")
 _CHUNK_BYTES = 1 << 20
+_STORAGE_FAILURES: Mapping[int, str] = MappingProxyType(
+    {
+        errno.ENOSPC: "the disk is full",
+        errno.EDQUOT: "the quota of the disk is used up",
+        errno.EFBIG: "the file is larger than the disk or a limit allows",
+        errno.EROFS: "the disk can only be read",
+        errno.EACCES: "writing is not permitted",
+        errno.EPERM: "writing is not permitted",
+        errno.EIO: "the disk does not work",
+        errno.ESTALE: "the shared folder has gone",
+        errno.ENOTCONN: "the shared folder is not connected",
+        errno.ENODEV: "the disk has gone",
+        errno.ENXIO: "the disk has gone",
+    }
+)
+"""What the system says when storage fails, in words."""
+_NOT_PERMITTED = (errno.EACCES, errno.EPERM)
+"""Of a file of ours it says that storage fails; of another it may be what the user set."""
 
 
 class DamagedFileError(RunError):
@@ -58,11 +83,50 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def storage_error(error: BaseException | None) -> StorageError | None:
+    """Return that a disk is full, read-only or gone, if this is what led to an error; else ``None``.
+
+    Looks through the errors that an error was raised from, since libraries wrap them.
+    """
+    while error is not None:
+        if isinstance(error, StorageError):
+            return error
+        if isinstance(error, OSError) and error.errno not in _NOT_PERMITTED:
+            why = _STORAGE_FAILURES.get(error.errno or 0)
+            if why is not None:
+                where = f"'{error.filename}'" if error.filename else "A file"
+                return StorageError(f"{where} cannot be used: {why} ({error.strerror}).")
+        error = error.__cause__ or error.__context__
+    return None
+
+
+@contextmanager
+def storage_failures(path: Path) -> Iterator[None]:
+    """Raise :class:`StorageError`, naming ``path``, where the storage below it fails in the block."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        why = _STORAGE_FAILURES.get(error.errno or 0)
+        if why is None:
+            raise
+        raise StorageError(f"'{path}' cannot be written: {why} ({error.strerror}).") from error
+
+
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file so that a reader sees the old or the new content, never a part.
 
     Temporary file in the same folder, fsync, rename, fsync of the folder.
+
+    Raises:
+        StorageError: when the disk is full, read-only or gone; the old content is whole.
     """
+    with storage_failures(path):
+        _write(path, content)
+
+
+def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

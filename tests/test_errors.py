@@ -21,6 +21,7 @@ from automl.training.loop import DivergedError
         (errors.RunError, 2, 409),
         (errors.NotAttainableError, 3, 409),
         (errors.DataError, 4, 422),
+        (errors.StorageError, 5, 507),
         (errors.RunInterruptedError, 130, 500),
         (DamagedFileError, 2, 409),
         (DivergedError, 1, 500),

@@ -21,8 +21,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO, Any, TypeVar
 
-from automl.errors import AutomlError, SpecError
+from automl.errors import AutomlError, SpecError, StorageError
 from automl.records import dump_record, load_record
+from automl.storage import storage_error
 
 __all__ = ["JobFailure", "WorkerPool", "main"]
 
@@ -37,6 +38,8 @@ class JobFailure:
     error: str
     is_spec_error: bool = False
     """True when what the spec asks for is impossible, so that it is for the user to mend."""
+    is_storage_error: bool = False
+    """True when a disk is full, read-only or gone, so that no job would succeed."""
 
 
 class WorkerPool:
@@ -70,7 +73,11 @@ class WorkerPool:
     def map(
         self, job: Callable[[_Argument], _Result], arguments: Sequence[_Argument]
     ) -> Iterator[_Result | JobFailure]:
-        """Run a module-level function on each record; yields results in the order of the records."""
+        """Run a module-level function on each record; yields results in the order of the records.
+
+        Raises:
+            StorageError: when the disk fails a job: the others would fail too, and none is at fault.
+        """
         with ThreadPoolExecutor(max_workers=self._count) as threads:
             yield from threads.map(lambda argument: self._run(job, argument), arguments)
 
@@ -91,6 +98,8 @@ class WorkerPool:
         else:
             self._drop(worker)
         if failure is not None:
+            if failure.is_storage_error:
+                raise StorageError(failure.error)
             return failure
         kind = typing.get_type_hints(job)["return"]
         result: _Result = load_record(kind, json.dumps(answer))
@@ -172,7 +181,11 @@ class _Worker:
             return JobFailure(f"its process ended with code {code}{_signal_hint(code)}"), None
         answer = json.loads(line)
         if "error" in answer:
-            return JobFailure(answer["error"], answer.get("is_spec_error", False)), None
+            spec, storage = (
+                answer.get("is_spec_error", False),
+                answer.get("is_storage_error", False),
+            )
+            return JobFailure(answer["error"], spec, storage), None
         return None, answer["result"]
 
     def stop(self) -> None:
@@ -204,12 +217,19 @@ def _serve(requests: IO[str], answers: IO[str]) -> None:
             (kind,) = [k for n, k in typing.get_type_hints(job).items() if n != "return"]
             result = job(load_record(kind, json.dumps(request["argument"])))
             answer = {"result": json.loads(dump_record(result))}
-        except AutomlError as error:
-            answer = {"error": str(error), "is_spec_error": isinstance(error, SpecError)}
         except Exception as error:  # noqa: BLE001 - the boundary of the process: passed on as text
-            answer = {"error": f"{type(error).__name__}: {error}"}
+            answer = _failure(error)
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    failure = storage_error(error)
+    if failure is not None:
+        return {"error": str(failure), "is_storage_error": True}
+    if isinstance(error, AutomlError):
+        return {"error": str(error), "is_spec_error": isinstance(error, SpecError)}
+    return {"error": f"{type(error).__name__}: {error}"}
 
 
 def main() -> None:
