@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automl.errors import AutomlError
-from automl.hardware.device import MeasureFailure, MeasureRequest
+from automl.hardware.device import Announcer, MeasureFailure, MeasureRequest
 from automl.hardware.host import local_host
 from automl.hardware.process import Timing, run_once, time_all
 from automl.hardware.statistics import PERCENTILES, percentile_interval
@@ -63,14 +63,10 @@ class LocalDevice:
     ) -> tuple[Measurement | MeasureFailure, ...]:
         """Time all requests in one fresh process, in turns; see :meth:`Device.measure`."""
         refused = {i: why for i, r in enumerate(requests) if (why := _refusal(r)) is not None}
-        count = len(refused)
+        announcer = Announcer(len(requests), progress, done=len(refused))
 
         def announce(index: int) -> None:
-            nonlocal count
-            count += 1
-            if progress is not None:
-                name = Path(requests[index].path).name
-                progress(f"measured {count} of {len(requests)}: {name}")
+            announcer.count(Path(requests[index].path).name)
 
         load, measured_at = _load(), self._clock().isoformat(timespec="seconds")
         with _jobs(requests, skip=refused) as jobs:

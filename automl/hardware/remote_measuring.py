@@ -19,7 +19,7 @@ import numpy as np
 
 from automl.hardware.agent.fields import MessageError, as_object, read_list
 from automl.hardware.agent.protocol import MOST_REQUESTS, AgentFacts, MeasureOrder
-from automl.hardware.device import MeasureFailure, MeasureRequest
+from automl.hardware.device import Announcer, MeasureFailure, MeasureRequest
 from automl.hardware.remote_job import FileKey, LostJobError, RemoteJob, upload
 from automl.hardware.remote_link import AgentLink, LinkError, plain
 from automl.predictor import ImageError, decode_image
@@ -73,6 +73,7 @@ class Measuring:
         self._requests = requests
         self._folder = folder
         self._progress = progress
+        self._announcer = Announcer(len(requests), progress)
         self._sleep = sleep
         self._clock = clock
         self._answers: dict[int, Answer] = {}
@@ -234,7 +235,7 @@ class Measuring:
         self._answers[index] = MeasureFailure(self._requests[index].path, why)
 
     def _tell(self, text: str) -> None:
-        self._progress(self._in_our_names(text))
+        self._announcer.pass_on(self._in_our_names(text), before=len(self._answers))
 
     def _in_our_names(self, text: str) -> str:
         """Put the names of the files in place of those that they have on the device."""
