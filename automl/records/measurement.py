@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from automl.records.spec import Percentile, Scope
 
-__all__ = ["Host", "Interval", "Measurement", "runs_for_bound"]
+__all__ = ["Host", "Interval", "MeasuredEnergy", "Measurement", "runs_for_bound"]
 
 _DISTURBED_RATIO = 1.15
 """On a quiet machine the wall time of a single thread is within a few percent of its processor time."""
 
+_PROCESSOR = "CPUExecutionProvider"
 
 _SHARES: dict[Percentile, float] = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
 _TAIL = 0.025
@@ -42,20 +43,28 @@ class Host:
     python: str
     onnxruntime: str
     provider: str
+    """Execution provider of onnxruntime that runs the models."""
+    accelerator: str | None = None
+    """What that provider runs on; ``None``: the processor."""
 
     @property
     def key(self) -> str:
-        """What a cached measurement must agree on: processor, instruction sets, runtime, provider."""
-        return "|".join(
-            (
-                self.device,
-                self.cpu,
-                str(self.cores),
-                ",".join(self.instruction_sets),
-                self.onnxruntime,
-                self.provider,
-            )
-        )
+        """What a cached measurement must agree on: processor, instruction sets, runtime, provider and
+        what that runs on."""
+        parts = [
+            self.device,
+            self.cpu,
+            str(self.cores),
+            ",".join(self.instruction_sets),
+            self.onnxruntime,
+            self.provider,
+        ]
+        return "|".join(parts if self.accelerator is None else [*parts, self.accelerator])
+
+    @property
+    def runs_on(self) -> str:
+        """The hardware that runs the models, for people: the accelerator, or the processor."""
+        return self.accelerator or self.cpu
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,22 @@ class Interval:
     value: float
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class MeasuredEnergy:
+    """What one inference took, by the machine's own counters."""
+
+    joules: float
+    """Of one inference: the power drawn beyond the idle power, times the time that it takes."""
+    load_w: float
+    """Drawn while the model ran, one inference after the other."""
+    idle_w: float
+    """Drawn before, with nothing loaded."""
+    seconds: float
+    """For which the counters were read under load."""
+    source: str
+    """Which counters: ``RAPL: package-0, dram``."""
 
 
 @dataclass(frozen=True)
@@ -98,14 +123,19 @@ class Measurement:
     """True when measuring ended because the budget could no longer be met."""
     measured_at: str
     """ISO 8601, UTC."""
+    energy: MeasuredEnergy | None = None
+    """``None``: the machine does not tell."""
 
     @property
     def is_disturbed(self) -> bool:
         """Whether other work on the machine was counted in: one thread that waited for its core.
 
-        With several threads processor time and wall time cannot be compared like this.
+        With several threads, or while an accelerator works, processor time and wall time cannot be
+        compared like this.
         """
-        return self.threads == 1 and self.mean_ms > _DISTURBED_RATIO * self.cpu_ms
+        if self.threads != 1 or self.host.provider != _PROCESSOR:
+            return False
+        return self.mean_ms > _DISTURBED_RATIO * self.cpu_ms
 
     def has_bound(self, name: Percentile) -> bool:
         """Whether there are enough runs for the upper end of a percentile's interval to be one."""
