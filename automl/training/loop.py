@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from automl.data.augment import build_augmentation, crop
+from automl.data.augment import BatchAugmentation, crop
 from automl.data.truth import Truth
 from automl.errors import AutomlError
 from automl.records import Epoch, Recipe
@@ -110,7 +110,7 @@ class Trainer:
             recipe.crop or train.tile, train.size, is_tiled=train.tile is not None
         )
         size = train.size if self._crop is None else (self._crop, self._crop)
-        self._augment = build_augmentation(recipe.augmentation, size=size)
+        self._augment = BatchAugmentation(recipe.augmentation, size=size)
         self._views = len(train)
         if self._crop is not None:
             cover = len(train) * round(train.size[0] * train.size[1] / self._crop**2)
@@ -251,18 +251,18 @@ class Trainer:
         return loss
 
     def _batch(self, positions: NDArray[np.int64]) -> tuple[Tensor, Any]:
-        """Return varied images ``(B, 3, H, W)`` uint8 and the targets of the loss."""
-        varied, known = [], []
-        pixels = torch.from_numpy(self._train.images(positions)).permute(0, 3, 1, 2)
-        for image, position in zip(pixels, positions, strict=True):
-            truth = self._train.truth(int(position))
-            encoded = self._task.encode(truth)
-            if self._crop is not None:
-                image, encoded = self._cropped(image, encoded, truth, self._crop)
-            image, encoded = self._augment(image, encoded)
-            varied.append(image)
-            known.append(encoded)
-        return torch.stack(varied), self._task.collate(known)
+        """Return varied images ``(B, 3, H, W)`` in [0, 255] and the targets of the loss."""
+        images = torch.from_numpy(self._train.images(positions)).permute(0, 3, 1, 2)
+        truths = [self._train.truth(int(position)) for position in positions]
+        known = [self._task.encode(truth) for truth in truths]
+        if self._crop is not None:
+            places = zip(images, known, truths, strict=True)
+            parts = [self._cropped(*place, self._crop) for place in places]
+            images = torch.stack([image for image, _ in parts])
+            known = [encoded for _, encoded in parts]
+        drawn = self._augment.draw(len(images))
+        known = self._augment.known(known, drawn)
+        return self._augment.images(images, drawn), self._task.collate(known)
 
     def _cropped(
         self, image: Tensor, encoded: Encoded, truth: Truth, side: int
