@@ -54,7 +54,7 @@ class DeviceProfile:
     """What it is used for, in one sentence."""
     processor: str
     architecture: str
-    """``x86_64``, ``aarch64``, ``cuda``, ``vpu`` or ``fpga``: what the peak rates belong to."""
+    """``x86_64``, ``aarch64``, ``cuda``, ``npu``, ``vpu`` or ``fpga``: what the peak rates belong to."""
     instruction_sets: tuple[str, ...]
     """Those that matter, as in :class:`automl.records.Host`."""
     provider: str | None

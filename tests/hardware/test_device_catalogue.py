@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import jsonschema
@@ -17,7 +18,6 @@ from automl.hardware.catalogue import (
     all_devices,
     device_file,
     device_names,
-    is_device_path,
     json_schema,
     load_device,
     user_folder,
@@ -53,6 +53,9 @@ ASKED_FOR = (
     "aws-c7g-xlarge",
     "zc706",
     "flir-firefly-dl",
+    "raspberry-pi-5-hailo-8",
+    "coral-dev-board",
+    "turing-rk1",
 )
 
 BOARD = """\
@@ -119,7 +122,7 @@ def test_every_shipped_device_is_whole_and_round_trips(path: Path) -> None:
         assert figure.value > 0
         assert figure.source in device.sources
     for source in device.sources.values():
-        assert source.read == "2026-11-22"
+        assert date(2026, 11, 22) <= date.fromisoformat(source.read) <= date.today()
         assert source.url is None or source.url.startswith("https://")
 
 
@@ -138,7 +141,7 @@ def test_every_shipped_device_is_plausible(path: Path) -> None:
     assert all(0 < share <= 1 for share in shares.values())
     assert "dense" in shares or "int8-dense" in shares
     assert ("int8-dense" in shares) == ("int8" in peak)
-    assert (device.provider is None) == (device.architecture in ("vpu", "fpga"))
+    assert (device.provider is None) == (device.architecture in ("npu", "vpu", "fpga"))
     assert (device.network is not None) == (device.kind == "cloud")
     assert (device.price_usd_hour is not None) == (device.kind == "cloud")
 
@@ -189,21 +192,6 @@ def test_path_is_relative_to_its_base(tmp_path: Path) -> None:
     assert load_device("./board.yaml", base=tmp_path / "specs").name == "board"
     assert load_device("board.yaml", base=tmp_path / "specs").name == "board"
     assert load_device("specs/board.yaml", base=tmp_path).name == "board"
-
-
-@pytest.mark.parametrize(
-    ("text", "is_path"),
-    [
-        ("raspberry-pi-5", False),
-        ("local", False),
-        ("board.yaml", True),
-        ("board.YML", True),
-        ("./board", True),
-        ("devices/board.yaml", True),
-    ],
-)
-def test_path_ends_in_yaml_or_holds_a_slash(text: str, is_path: bool) -> None:
-    assert is_device_path(text) is is_path
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 KINDS: tuple[str, ...] = get_args(DeviceKind)
-ARCHITECTURES = ("x86_64", "aarch64", "cuda", "vpu", "fpga")
+ARCHITECTURES = ("x86_64", "aarch64", "cuda", "npu", "vpu", "fpga")
 PRECISIONS = ("float32", "float16", "int8")
 OPERATOR_CLASSES = ("dense", "depthwise", "int8-dense", "int8-depthwise", "memory")
 _PROVIDERS = ("CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider")

@@ -153,7 +153,8 @@ class Forecaster:
 
 def rates_of(profile: DeviceProfile, *, threads: int) -> Rates:
     """Return what a device should reach with some threads, from its published figures."""
-    share = min(1.0, threads / profile.cores.value) if profile.provider in (None, _CPU) else 1.0
+    # Threads are those of a processor: an accelerator gives an image all that it can.
+    share = min(1.0, threads / profile.cores.value) if profile.provider == _CPU else 1.0
     peak = {name: figure.value for name, figure in profile.peak_flops.items()}
     slowest = min(peak.values())
     dense = peak.get("float32", slowest) * _efficiency(profile, "dense", 0.4)
