@@ -94,12 +94,19 @@ class Machines:
             return list(command)
         return ["ip", "netns", "exec", machine.namespace, *command]
 
-    def start(self, name: str, *, cpus: int, hidden: Path | None = None) -> Machine:
-        """Start a machine; the first is the head. ``hidden``: a folder that is empty there."""
+    def start(
+        self, name: str, *, cpus: int, hidden: Path | None = None, dashboard_port: int | None = None
+    ) -> Machine:
+        """Start a machine; the first is the head.
+
+        Args:
+            hidden: a folder that is empty there.
+            dashboard_port: where the head answers Ray's Jobs API.
+        """
         place = len(self.machines) + 1
         namespace = f"aml{self.number}n{place}" if self.isolated else None
         address = "127.0.0.1" if namespace is None else self._connect(namespace, place)
-        command = self._command(name, address, cpus)
+        command = self._command(name, address, cpus, dashboard_port)
         if namespace is not None:
             command = ["ip", "netns", "exec", namespace, *_hiding(hidden, command)]
         log = self.folder / f"{name}.log"
@@ -116,10 +123,15 @@ class Machines:
         self.machines.append(machine)
         return machine
 
-    def _command(self, name: str, address: str, cpus: int) -> list[str]:
+    def _command(self, name: str, address: str, cpus: int, dashboard_port: int | None) -> list[str]:
         first = not self.machines
+        dashboard = (
+            ["--include-dashboard=false"]
+            if dashboard_port is None
+            else ["--include-dashboard=true", f"--dashboard-port={dashboard_port}"]
+        )
         place = (
-            ["--head", f"--port={_PORT}", f"--temp-dir={self.folder}", "--include-dashboard=false"]
+            ["--head", f"--port={_PORT}", f"--temp-dir={self.folder}", *dashboard]
             if first
             else [f"--address={self.address}"]
         )
@@ -166,8 +178,12 @@ def _hiding(hidden: Path | None, command: list[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def machines() -> Iterator[Machines]:
-    """Yield a cluster without machines; at the end all of it is gone."""
+def machines(*, isolated: bool = True) -> Iterator[Machines]:
+    """Yield a cluster without machines; at the end all of it is gone.
+
+    Args:
+        isolated: give each machine a network of its own, where that is possible.
+    """
     folder = Path(tempfile.mkdtemp(prefix="rm", dir="/tmp"))  # a socket's path is short
     environment = {
         **os.environ,
@@ -179,7 +195,7 @@ def machines() -> Iterator[Machines]:
         "RAY_health_check_period_ms": "1000",
         "RAY_health_check_failure_threshold": "3",
     }
-    made = Machines(folder, not why_no_namespaces(), environment)
+    made = Machines(folder, isolated and not why_no_namespaces(), environment)
     try:
         yield made
     finally:

@@ -20,7 +20,7 @@ from automl.spec.checks import WEIGHT_WORDS
 from automl.storage import cache_folder
 from automl.units import plural
 
-__all__ = ["check_cluster", "search_resources", "shared_paths", "with_address"]
+__all__ = ["check_cluster", "cluster_resources", "search_resources", "shared_paths", "with_address"]
 
 _THREADS_PER_TRIAL = 2
 """Small networks gain little from more threads than this; more trials at once gain more."""
@@ -54,7 +54,7 @@ def check_cluster(spec: Spec, folder: Path) -> tuple[Node, ...]:
         return ()
     check_compute(compute)
     nodes = check_nodes(compute.address, shared_paths(spec, folder))
-    _cluster_resources(compute, nodes)
+    cluster_resources(compute, nodes)
     return nodes
 
 
@@ -78,7 +78,7 @@ def search_resources(spec: Spec, host: Host) -> Resources:
     """
     compute = spec.search.compute
     if compute.address is not None:
-        return _cluster_resources(compute, nodes_of(compute.address))
+        return cluster_resources(compute, nodes_of(compute.address))
     cpus = max(1, min(compute.cpus or host.cores, host.cores))
     by_memory = max(1, int(host.memory_bytes * 0.8 // _MEMORY_PER_TRIAL_BYTES))
     concurrent = max(1, min(cpus // _THREADS_PER_TRIAL, by_memory, _by_gpus(compute)))
@@ -90,7 +90,12 @@ def search_resources(spec: Spec, host: Host) -> Resources:
     )
 
 
-def _cluster_resources(compute: ComputeSpec, nodes: Sequence[Node]) -> Resources:
+def cluster_resources(compute: ComputeSpec, nodes: Sequence[Node]) -> Resources:
+    """Fit trials to the machines of a cluster: at most two cores each, and each on one machine.
+
+    Raises:
+        SpecError: when a trial fits on none of them.
+    """
     share = _gpus_per_trial(compute)
     able = [node for node in nodes if node.cpus >= 1 and node.gpus >= share]
     if not able:

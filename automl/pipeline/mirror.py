@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ from automl.pipeline.remote_store import RemoteStore, is_remote, joined, without
 from automl.spec.problems import escape
 from automl.storage import cache_folder, sha256_bytes
 
-__all__ = ["local_run", "mirrored", "new_run_path"]
+__all__ = ["local_run", "mirrored", "new_run_path", "peek_run"]
 
 _MARKERS = ("result.json", "selection.json", "run.json", "report.html")
 """Files that speak of others, copied after all others that were there when they were."""
@@ -67,13 +68,35 @@ def local_run(run: str) -> Path:
     path = _work_folder(output + options) / name
     store = RemoteStore(run)
     if not store.has("spec.json"):
-        raise RunError(
-            f"There is no run at '{escape(run)}' (no spec.json). Give the address that the spec's "
-            "'output' names, and the name of the run after it."
-        )
+        raise _no_run(run)
     if not (path / "spec.json").is_file() or _progress_at(store) > _progress(path):
         _fetch(store, path)
     return path
+
+
+@contextlib.contextmanager
+def peek_run(run: str) -> Iterator[tuple[Path, bool]]:
+    """Yield a folder with what a run recorded, and whether a process works on it.
+
+    Of a run at an address, the small files are fetched for as long as the block lasts.
+
+    Raises:
+        RunError: when there is no run, or nothing answers at the address.
+    """
+    if not is_remote(run):
+        yield Path(run), RunFolder.existing(Path(run)).is_locked()
+        return
+    store = RemoteStore(run)
+    written = store.changed_at(_OWNER)
+    with tempfile.TemporaryDirectory(prefix="automl-peek-") as folder:
+        for name in store.sizes():
+            if name.endswith(".json") and ".." not in Path(name).parts:
+                file = Path(folder) / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(store.read(name))
+        if not (Path(folder) / "spec.json").exists():
+            raise _no_run(run)
+        yield Path(folder), written is not None and store.now() - written < _OWNER_GONE_S
 
 
 @contextlib.contextmanager
@@ -217,6 +240,13 @@ class _Mirror:
                 if not file.startswith("."):
                     found.add(os.path.relpath(os.path.join(folder, file), self._folder))
         return found
+
+
+def _no_run(run: str) -> RunError:
+    return RunError(
+        f"There is no run at '{escape(run)}' (no spec.json). Give the address that the spec's "
+        "'output' names, and the name of the run after it."
+    )
 
 
 def _marker_order(name: str) -> tuple[int, str]:

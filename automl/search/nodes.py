@@ -2,35 +2,28 @@
 
 Trials run on every node and read images, the cache and the run folder by their paths. A node that lacks
 one of them would fail every trial that lands on it, in the middle of the night; so each path is looked
-for on each node first, and a few files are compared by their content: an empty mount point of the same
-name is not the data.
+for on each node first.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import secrets
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from automl import __version__
 from automl.errors import RunError
 from automl.search.cluster import unreachable
+from automl.search.sight import Answer, Question, SharedPath, ask_of, look, look_and_leave
 from automl.spec.problems import escape
 from automl.storage import cache_folder
 from automl.units import plural
 
-__all__ = ["Node", "SharedPath", "check_nodes", "connect", "nodes_of"]
+__all__ = ["Node", "SharedPath", "check_nodes", "connect", "main", "nodes_of"]
 
-_SAMPLED = 8
-"""So many files of a folder are compared: enough to tell an empty or an older copy."""
-_LISTED = 2_000
-"""So many entries of a folder are looked at to find them."""
-_HEAD_BYTES = 65_536
 _ANSWER_S = 60.0
 """A node that starts its first process from slow shared storage takes half a minute."""
 _MOST_SHOWN = 6
@@ -50,35 +43,6 @@ class Node:
     """``worker-2 (10.0.0.3)``."""
     cpus: float
     gpus: float
-
-
-@dataclass(frozen=True)
-class SharedPath:
-    """A path that every node must see."""
-
-    path: str
-    meaning: str
-    """What it is, as the spec calls it: ``data.path``."""
-    is_written: bool = False
-    """Whether trials write there."""
-
-
-@dataclass(frozen=True)
-class _Question:
-    """What a node is asked about one path; the answer of the driver's own machine is the right one."""
-
-    path: str
-    names: tuple[str, ...]
-    """Files to compare, relative to the path; ``""`` for the path itself."""
-    probe: str | None
-    """A folder made just now, which the node leaves a file in."""
-
-
-@dataclass(frozen=True)
-class _Answer:
-    version: str
-    sights: tuple[tuple[str, ...], ...]
-    """For each question, the fingerprints of its files; ``!`` and the reason where there is none."""
 
 
 def connect(address: str) -> Any:
@@ -145,13 +109,13 @@ def check_nodes(address: str, paths: Sequence[SharedPath]) -> tuple[Node, ...]:
         RunError: naming every node and path where something is missing or differs.
     """
     with _connected(address) as ray, contextlib.ExitStack() as probes:
-        questions = [_question(path, probes) for path in paths]
+        questions = [ask_of(path, probes) for path in paths]
         nodes = _alive(ray)
-        here = _look(tuple(questions))
+        here = look(tuple(questions))
         problems = []
         for node, answer in zip(nodes, _ask(ray, nodes, questions), strict=True):
             problems += _compared(node, answer, here, paths)
-            problems += _unwritten(node, questions, paths) if isinstance(answer, _Answer) else []
+            problems += _unwritten(node, questions, paths) if isinstance(answer, Answer) else []
     if problems:
         more = len(problems) - _MOST_SHOWN
         lines = [*problems[:_MOST_SHOWN], *([f"and {more} more"] if more > 0 else [])]
@@ -185,82 +149,21 @@ def _name(node: dict[str, Any]) -> str:
     return given if is_name else str(node["NodeManagerHostname"])
 
 
-def _question(path: SharedPath, probes: contextlib.ExitStack) -> _Question:
-    if not path.is_written:
-        return _Question(path.path, _sample(Path(path.path)), None)
-    probe = Path(path.path) / f".nodes-{secrets.token_hex(8)}"
-    probe.mkdir(parents=True)
-    probes.callback(_remove, probe)
-    (probe / "driver").write_text(secrets.token_hex(16))
-    return _Question(path.path, (f"{probe.name}/driver",), str(probe))
-
-
-def _remove(probe: Path) -> None:
-    for file in probe.iterdir():
-        file.unlink(missing_ok=True)
-    probe.rmdir()
-
-
-def _sample(path: Path) -> tuple[str, ...]:
-    """Return a few files of a folder, evenly over the first that a walk finds."""
-    if not path.is_dir():
-        return ("",)
-    names: list[str] = []
-    for folder, folders, files in os.walk(path):
-        folders.sort()
-        names += [os.path.relpath(os.path.join(folder, file), path) for file in sorted(files)]
-        if len(names) >= _LISTED:
-            break
-    return tuple(names[:: max(1, len(names) // _SAMPLED)][:_SAMPLED]) or ("",)
-
-
-def _look(questions: tuple[_Question, ...]) -> _Answer:
-    """Return what this machine sees."""
-    return _Answer(
-        __version__,
-        tuple(
-            tuple(_fingerprint(Path(question.path) / name) for name in question.names)
-            for question in questions
-        ),
-    )
-
-
-def _look_and_leave(questions: tuple[_Question, ...], node: str) -> _Answer:
-    """Return what a node sees, and leave a file with its name where trials write."""
-    for question in questions:
-        if question.probe is not None:
-            with contextlib.suppress(OSError):
-                (Path(question.probe) / node).write_text(node)
-    return _look(questions)
-
-
-def _fingerprint(file: Path) -> str:
-    """Return size and hash of the beginning of a file; ``folder``; or ``!`` and why not."""
-    try:
-        if file.is_dir():
-            return "folder"
-        with file.open("rb") as stream:
-            head = hashlib.sha256(stream.read(_HEAD_BYTES)).hexdigest()
-        return f"{file.stat().st_size} {head}"
-    except OSError as error:
-        return f"!{error.strerror}"
-
-
 def _ask(
-    ray: Any, nodes: Sequence[Node], questions: Sequence[_Question]
-) -> list[_Answer | Exception]:
+    ray: Any, nodes: Sequence[Node], questions: Sequence[Question]
+) -> list[Answer | Exception]:
     """Return the answer of every node, or why there is none."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    look = ray.remote(num_cpus=0, max_retries=0)(_look_and_leave)
+    asked = ray.remote(num_cpus=0, max_retries=0)(look_and_leave)
     tasks = [
-        look.options(
+        asked.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=node.id, soft=False)
         ).remote(tuple(questions), node.id)
         for node in nodes
     ]
     ray.wait(tasks, num_returns=len(tasks), timeout=_ANSWER_S)
-    answers: list[_Answer | Exception] = []
+    answers: list[Answer | Exception] = []
     for task in tasks:
         try:
             answers.append(ray.get(task, timeout=0))
@@ -270,7 +173,7 @@ def _ask(
 
 
 def _compared(
-    node: Node, answer: _Answer | Exception, here: _Answer, paths: Sequence[SharedPath]
+    node: Node, answer: Answer | Exception, here: Answer, paths: Sequence[SharedPath]
 ) -> list[str]:
     """Return what differs between a node and this machine, a line each."""
     if isinstance(answer, Exception):
@@ -292,9 +195,7 @@ def _compared(
     return problems
 
 
-def _unwritten(
-    node: Node, questions: Sequence[_Question], paths: Sequence[SharedPath]
-) -> list[str]:
+def _unwritten(node: Node, questions: Sequence[Question], paths: Sequence[SharedPath]) -> list[str]:
     """Return the paths that a node should have written to, and what it wrote is not seen here."""
     return [
         f"{node.name}: what it writes to {path.meaning} '{escape(path.path)}' is not seen here"
@@ -310,3 +211,12 @@ def _no_answer(error: Exception) -> str:
     if "ModuleNotFoundError" in str(error):
         return "automl is not installed there for the Python that Ray uses"
     return escape(lines[-1].strip() if lines else type(error).__name__)
+
+
+def main() -> None:
+    """Print how many machines a cluster has: for scripts that wait until all are there."""
+    print(len(nodes_of(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    main()

@@ -20,7 +20,7 @@ from run_maker import wait_for
 
 from automl.errors import RunError
 from automl.pipeline.folder import RunFolder, RunState
-from automl.pipeline.mirror import local_run, mirrored, new_run_path
+from automl.pipeline.mirror import local_run, mirrored, new_run_path, peek_run
 from automl.pipeline.remote_store import RemoteStore, is_remote, joined
 from automl.storage import cache_folder
 
@@ -159,6 +159,23 @@ def test_a_run_at_an_address_is_fetched_unless_this_machine_is_further(output: s
     store.write("run.json", (cache_folder("other") / "run.json").read_bytes())
     local_run(address)
     assert [t.number for t in folder.read_trials()] == [1]
+
+
+def test_the_records_of_a_run_at_an_address_are_read_without_its_models(output: str) -> None:
+    path = new_run_path(output, "peek")
+    folder = begin(path)
+    address = joined(output, "peek")
+    with mirrored(output, path, note=lambda _: None):
+        add_trial(folder, 1)
+        assert wait_for(
+            lambda: any("result" in n for n in RemoteStore(address).sizes()), seconds=20
+        )
+        with peek_run(address) as (found, is_running):
+            assert is_running
+            assert [t.number for t in RunFolder(found).read_trials()] == [1]
+            assert not list(found.rglob("*.onnx"))
+    with peek_run(address) as (_, is_running):
+        assert not is_running
 
 
 def test_a_name_that_is_taken_at_the_address_is_not_used_again(output: str) -> None:
