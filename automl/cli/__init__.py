@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "run": Entry("automl.cli.run:run", "Find the best model that meets a spec."),
         "plan": Entry("automl.cli.plan:plan", "Say what could meet a spec, before any training."),
         "resume": Entry("automl.cli.resume:resume", "Finish an interrupted run."),
+        "batch": Entry("automl.cli.batch:batch", "Run many specs, one after the other."),
         "status": Entry("automl.cli.status:status", "Say how far a run is."),
         "report": Entry("automl.cli.report:report", "Write the report of a run again."),
         "predict": Entry("automl.cli.predict:predict", "Answer images with a bundle."),

@@ -15,10 +15,11 @@ from automl.report.chance import describe_guessing
 from automl.spec.problems import escape
 from automl.units import format_duration, format_latency, format_size, plural
 
-__all__ = ["finish", "outcome_json", "print_outcome", "print_plan"]
+__all__ = ["console", "finish", "outcome_json", "print_outcome", "print_plan"]
 
 
-def _console() -> Any:
+def console() -> Any:
+    """Return the terminal, or plain text of a fixed width elsewhere."""
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else 120
@@ -29,7 +30,7 @@ def print_plan(plan: Plan) -> None:
     """Print the verdict on every candidate, those that fit first."""
     from rich.table import Table
 
-    console = _console()
+    screen = console()
     fits = len(plan.feasible())
     for target in dict.fromkeys(v.target for v in plan.verdicts):
         table = Table(title=f"Plan for target '{_safe(target)}'", title_justify="left")
@@ -38,10 +39,10 @@ def print_plan(plan: Plan) -> None:
         verdicts = [v for v in plan.verdicts if v.target == target]
         for verdict in sorted(verdicts, key=_plan_order):
             table.add_row(*_plan_row(verdict))
-        console.print(table)
+        screen.print(table)
     for note in plan.notes:
-        console.print(f"Note: {_safe(note)}")
-    console.print(
+        screen.print(f"Note: {_safe(note)}")
+    screen.print(
         f"Worth training: {plural(fits, 'candidate')} of "
         f"{plural(len(plan.architectures), 'architecture')}. "
         f"{plural(plan.measured, 'file')} measured, {_predicted_files(plan)}{plan.cached} known from "
@@ -91,29 +92,29 @@ def finish(record: RunRecord, *, as_json: bool) -> None:
 
 def print_outcome(record: RunRecord) -> None:
     """Print, for each target, what was asked and got, and where everything is."""
-    console = _console()
+    screen = console()
     if record.selection is not None:
         for chosen in record.selection.targets:
             if chosen.winner is not None:
-                _print_winner(console, record, chosen)
+                _print_winner(screen, record, chosen)
     ended = format_duration(record.seconds)
-    console.print(f"{plural(len(record.trials), 'trial')} in {ended}.")
+    screen.print(f"{plural(len(record.trials), 'trial')} in {ended}.")
     report = escape(_shown(os.path.join(record.folder, "report.html")))
-    console.print(f"Report: {report}", soft_wrap=True, markup=False)
+    screen.print(f"Report: {report}", soft_wrap=True, markup=False)
     if record.selection is None:
         return
     for chosen in record.selection.targets:
         if chosen.winner is not None:
             bundle = _shown(os.path.join(record.folder, "bundle", chosen.target.name))
-            console.print(f"Bundle: {escape(bundle)}", soft_wrap=True, markup=False)
-            console.print(
+            screen.print(f"Bundle: {escape(bundle)}", soft_wrap=True, markup=False)
+            screen.print(
                 f"Try a new image: automl predict {_quoted(bundle)} {_quoted(_example(record))}",
                 soft_wrap=True,
                 markup=False,
             )
 
 
-def _print_winner(console: Any, record: RunRecord, chosen: TargetSelection) -> None:
+def _print_winner(screen: Any, record: RunRecord, chosen: TargetSelection) -> None:
     from rich.table import Table
 
     assert chosen.candidate is not None
@@ -129,10 +130,10 @@ def _print_winner(console: Any, record: RunRecord, chosen: TargetSelection) -> N
         if not claim.proven:
             holds = f"[yellow]{'yes' if claim.holds else 'unsure'}, predicted[/]"
         table.add_row(_safe(claim.requirement), _safe(claim.got), holds, _safe(claim.how))
-    console.print(table)
+    screen.print(table)
     if not chosen.proven:
         bundle = _shown(os.path.join(record.folder, "bundle", chosen.target.name))
-        console.print(
+        screen.print(
             "Predicted, not proven. To prove it, start 'automl agent' on the device, then run: "
             f"automl verify {_quoted(bundle)} --device http://DEVICE:8420",
             soft_wrap=True,
@@ -141,7 +142,7 @@ def _print_winner(console: Any, record: RunRecord, chosen: TargetSelection) -> N
         )
     guessing = describe_guessing(chosen.test_scores, record.spec.objective, task=record.spec.task)
     if guessing:
-        console.print(f"[yellow]{guessing}[/]")
+        screen.print(f"[yellow]{guessing}[/]")
 
 
 def outcome_json(record: RunRecord) -> dict[str, Any]:
