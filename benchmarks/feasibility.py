@@ -15,7 +15,6 @@ import argparse
 import math
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -313,4 +312,4 @@ def _say_nothing(_: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
