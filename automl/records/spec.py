@@ -154,6 +154,10 @@ class SearchSpec:
     trials: int | None
     seed: int
     compute: ComputeSpec
+    trial_time_s: float | None = None
+    """What one trial may take; ``None``: as long as there is time."""
+    reuse: bool = True
+    """Whether to begin with what worked in earlier runs, and to leave something for later ones."""
 
 
 @dataclass(frozen=True)
