@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "plan": Entry("automl.cli.plan:plan", "Say what could meet a spec, before any training."),
         "resume": Entry("automl.cli.resume:resume", "Finish an interrupted run."),
         "batch": Entry("automl.cli.batch:batch", "Run many specs, one after the other."),
+        "submit": Entry("automl.cli.submit:submit", "Run specs on a cluster that is elsewhere."),
         "status": Entry("automl.cli.status:status", "Say how far a run is."),
         "report": Entry("automl.cli.report:report", "Write the report of a run again."),
         "predict": Entry("automl.cli.predict:predict", "Answer images with a bundle."),
