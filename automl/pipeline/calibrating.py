@@ -5,6 +5,7 @@ The files are exported once and kept in the cache; measuring them takes a minute
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from automl.hardware.prediction.calibration import (
 from automl.hardware.prediction.latency_model import FEWEST_NETWORKS
 from automl.hardware.prediction.operators import read_operators
 from automl.pipeline.jobs import Exported, ExportJob, export_untrained
+from automl.pipeline.repeating import measure_calmly
 from automl.pipeline.workers import JobFailure, WorkerPool
 from automl.records import Architecture, Measurement, Scope, TaskOptions
 from automl.storage import cache_folder, sha256_bytes, sha256_file, write_atomic
@@ -196,12 +198,16 @@ def measure_files(
     threads: int,
     progress: Callable[[str], None],
 ) -> list[Measurement | None]:
-    """Return the latency of each file, scope ``model``, or ``None`` where it does not run."""
+    """Return the latency of each file, scope ``model``, or ``None`` where it does not run.
+
+    What other work on the machine disturbed is measured once more: all predictions rest on it.
+    """
     found: list[Measurement | None] = []
     for start in range(0, len(files), _FILES_AT_ONCE):
         part = files[start : start + _FILES_AT_ONCE]
         requests = [_request(f.path, f.frame_size, threads, Scope.MODEL) for f in part]
-        for answer in device.measure(requests, progress=progress):
+        measure = functools.partial(device.measure, progress=progress)
+        for answer in measure_calmly(measure, requests):
             if isinstance(answer, Measurement):
                 found.append(answer)
             else:
@@ -241,7 +247,7 @@ def _call_costs(
             requests = [
                 _request(file.path, file.frame_size, threads, s) for s in (Scope.MODEL, scope)
             ]
-            alone, whole = device.measure(requests)
+            alone, whole = measure_calmly(device.measure, requests)
             if not (isinstance(alone, Measurement) and isinstance(whole, Measurement)):
                 failed = next(a for a in (alone, whole) if not isinstance(a, Measurement))
                 raise AutomlError(f"A call could not be timed on '{device.name}': {failed.error}.")

@@ -19,6 +19,7 @@ from automl.hardware.cache import MeasurementCache, answers, measurement_key
 from automl.hardware.device import MeasureFailure, MeasureRequest
 from automl.pipeline.devices import Devices, Predictor
 from automl.pipeline.jobs import ExportedFile
+from automl.pipeline.repeating import measure_calmly
 from automl.records import (
     Dataset,
     Forecast,
@@ -163,16 +164,8 @@ class MeasuringGauge:
 
     def _time(self, files: Sequence[ExportedFile]) -> list[Measurement | MeasureFailure]:
         """Measure; what other work on the machine disturbed is measured once more."""
-        requests = [self._request(file) for file in files]
-        found = list(self._devices.measure(self._name, requests, progress=self._progress))
-        again = [i for i, a in enumerate(found) if isinstance(a, Measurement) and a.is_disturbed]
-        if again:
-            repeated = self._devices.measure(
-                self._name, [requests[i] for i in again], progress=self._progress
-            )
-            for i, outcome in zip(again, repeated, strict=True):
-                found[i] = _quieter(found[i], outcome)
-        return found
+        measure = functools.partial(self._devices.measure, self._name, progress=self._progress)
+        return measure_calmly(measure, [self._request(file) for file in files])
 
     def _unknown(self, failure: MeasureFailure) -> Unknown:
         lost = self._devices.why_lost(self.targets[0])
@@ -295,17 +288,6 @@ def _code_of_prediction() -> bytes:
 
     folder = Path(automl.hardware.prediction.__file__).parent
     return b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))
-
-
-def _quieter(
-    first: Measurement | MeasureFailure, second: Measurement | MeasureFailure
-) -> Measurement | MeasureFailure:
-    """Return the one of two answers for the same file that waited less for the processor."""
-    if not isinstance(first, Measurement):
-        return second
-    if not isinstance(second, Measurement):
-        return first
-    return min(first, second, key=lambda m: m.mean_ms / m.cpu_ms)
 
 
 def _loosest(targets: Sequence[Target]) -> tuple[LatencyBudget, ...]:
