@@ -117,6 +117,7 @@ def cluster_resources(compute: ComputeSpec, nodes: Sequence[Node]) -> Resources:
         threads=threads,
         gpus_per_trial=share,
         address=compute.address,
+        room=max(1, min(room, limit, _by_gpus(compute))),
     )
 
 

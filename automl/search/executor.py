@@ -91,6 +91,13 @@ class Resources:
     threads: int
     gpus_per_trial: float
     address: str | None
+    room: int | None = None
+    """Trials that a cluster has room for now, where more may run when it grows; ``None``: all."""
+
+    @property
+    def cores(self) -> int:
+        """Cores that trials use now, all together."""
+        return (self.room or self.concurrent) * self.threads
 
 
 def search(

@@ -57,22 +57,23 @@ def test_memory_bounds_the_trials_of_one_machine() -> None:
 
 
 @pytest.mark.parametrize(
-    ("compute", "nodes", "expected"),
+    ("compute", "nodes", "expected", "cores"),
     [
-        (ComputeSpec(None, 0.0, "a:1"), (HEAD, LARGE), (64, 2, 0.0)),
-        (ComputeSpec(None, 0.0, "a:1"), (LARGE,) * 20, (160, 2, 0.0)),
-        (ComputeSpec(8, 0.0, "a:1"), (HEAD, LARGE), (4, 2, 0.0)),
-        (ComputeSpec(1, 0.0, "a:1"), (LARGE,), (1, 1, 0.0)),
-        (ComputeSpec(None, 0.0, "a:1"), (HEAD, SMALL), (64, 1, 0.0)),
-        (ComputeSpec(None, 2.0, "a:1", 0.5), (SMALL, LARGE), (4, 2, 0.5)),
+        (ComputeSpec(None, 0.0, "a:1"), (HEAD, LARGE), (64, 2, 0.0), 16),
+        (ComputeSpec(None, 0.0, "a:1"), (LARGE,) * 20, (160, 2, 0.0), 320),
+        (ComputeSpec(8, 0.0, "a:1"), (HEAD, LARGE), (4, 2, 0.0), 8),
+        (ComputeSpec(1, 0.0, "a:1"), (LARGE,), (1, 1, 0.0), 1),
+        (ComputeSpec(None, 0.0, "a:1"), (HEAD, SMALL), (64, 1, 0.0), 1),
+        (ComputeSpec(None, 2.0, "a:1", 0.5), (SMALL, LARGE), (4, 2, 0.5), 8),
     ],
 )
 def test_trials_take_two_cores_of_any_machine_of_a_cluster(
-    compute: ComputeSpec, nodes: tuple[Node, ...], expected: tuple[int, int, float]
+    compute: ComputeSpec, nodes: tuple[Node, ...], expected: tuple[int, int, float], cores: int
 ) -> None:
     found = cluster_resources(compute, nodes)
     assert (found.concurrent, found.threads, found.gpus_per_trial) == expected
     assert found.address == "a:1"
+    assert found.cores == cores
 
 
 def test_a_cluster_on_which_no_trial_fits_is_refused_with_what_its_machines_have() -> None:
