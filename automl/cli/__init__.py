@@ -7,12 +7,13 @@ progress and errors to stderr.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -60,6 +61,8 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for plug
 _INTERRUPTED = 130
 _TERMINATED = 143
 _DEFECT = 1
+_GRACE_S = 8.0
+"""A node that is taken away gives some seconds: what has not ended in good order by then ends at once."""
 
 
 @dataclass
@@ -67,18 +70,61 @@ class _Session:
     """What the options before the command say."""
 
     debug: bool
-    terminated: bool = False
-    """SIGTERM came: a node is taken away, a service is stopped."""
+    stopped_by: int | None = None
+    """SIGINT: Ctrl-C; SIGTERM: a node is taken away, a service is stopped."""
 
-    def listen(self) -> None:
-        """Treat SIGTERM like Ctrl-C, so that what is finished is kept and told."""
+    @property
+    def stop_code(self) -> int:
+        """The exit code when a signal ended the command."""
+        return _TERMINATED if self.stopped_by == signal.SIGTERM else _INTERRUPTED
 
-        def end(*_: object) -> None:
-            self.terminated = True
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """End in good order on SIGTERM and Ctrl-C, so that what is finished is kept and told.
+
+        What takes too long after the first signal, or gets a second one, ends at once.
+        """
+
+        def end(number: int, _: object) -> None:
+            if self.stopped_by is not None:
+                self._end_at_once("Stopped at once. ")
+            self.stopped_by = number
+            timer = threading.Timer(_GRACE_S, self._end_in_time)
+            timer.daemon = True
+            timer.start()
             raise KeyboardInterrupt
 
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, end)
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        heard = [number for number in before if before[number] is not signal.SIG_IGN]  # nohup
+        for number in heard:
+            signal.signal(number, end)
+        try:
+            yield
+        finally:
+            for number in heard:
+                signal.signal(number, before[number])
+
+    def _end_in_time(self) -> None:
+        self._end_at_once("", keep=True)
+
+    def _end_at_once(self, why: str, *, keep: bool = False) -> None:
+        """End this process and all that it started, without going back through what they do.
+
+        Args:
+            keep: whether there is time to keep how far a run is; its results are whole anyway.
+        """
+        import psutil
+
+        with contextlib.suppress(Exception):  # whatever it is, the process ends now
+            said = _last_words() if keep else ""
+            os.write(2, f"Interrupted. {why}{said}".rstrip().encode() + b"\n")
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        os._exit(self.stop_code)
 
 
 class _LazyGroup(click.Group):
@@ -111,7 +157,7 @@ class _LazyGroup(click.Group):
     cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 defect, 2 spec or command line, 3 not attainable, 4 data, "
-    "130 interrupted.",
+    "5 storage, 130 interrupted.",
 )
 @click.version_option(__version__, prog_name="automl")
 @click.option("--debug", is_flag=True, help="Show tracebacks (also: AUTOML_DEBUG=1).")
@@ -129,8 +175,12 @@ def main(args: Sequence[str] | None = None) -> int:
         args: the command line without the program's name; default: this process's own.
     """
     session = _Session(debug=os.environ.get("AUTOML_DEBUG", "") not in ("", "0"))
+    with session.listening():
+        return _outcome(session, args)
+
+
+def _outcome(session: _Session, args: Sequence[str] | None) -> int:
     try:
-        session.listen()
         arguments = None if args is None else list(args)
         outcome = cli.main(arguments, prog_name="automl", standalone_mode=False, obj=session)
         sys.stdout.flush()
@@ -144,7 +194,7 @@ def main(args: Sequence[str] | None = None) -> int:
         # Python ends itself by SIGINT when an interrupt ever left an exec(), as that of a dataclass
         # being imported, even if it was caught; another exec() clears the mark (pythonrun.c).
         exec("")
-        return _TERMINATED if session.terminated else _INTERRUPTED
+        return session.stop_code
     except AutomlError as error:
         _show_traceback(session)
         click.echo(f"Error: {error}", err=True)
@@ -154,7 +204,7 @@ def main(args: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _DEFECT
     except Exception as error:  # noqa: BLE001 - the last resort: recorded, and told to the user
-        return _report_defect(error, session)
+        return _report_storage(error, session) or _report_defect(error, session)
     return outcome if isinstance(outcome, int) else 0
 
 
@@ -169,6 +219,24 @@ def _show_traceback(session: _Session) -> None:
         import traceback
 
         click.echo(traceback.format_exc(), err=True)
+
+
+def _last_words() -> str:
+    """Return what the run under way says at its end, if there is one; nothing is imported for it."""
+    module = sys.modules.get("automl.pipeline.last_words")
+    return "" if module is None else str(module.speak())
+
+
+def _report_storage(error: Exception, session: _Session) -> int:
+    """Tell that a disk is full, read-only or gone, if that is what happened; else return 0."""
+    from automl.storage import storage_error
+
+    failure = storage_error(error)
+    if failure is None:
+        return 0
+    _show_traceback(session)
+    click.echo(f"Error: {failure} Make room, then try again.", err=True)
+    return failure.exit_code
 
 
 def _report_defect(error: Exception, session: _Session) -> int:
