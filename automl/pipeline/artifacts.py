@@ -23,7 +23,7 @@ from automl.pipeline.judging import judged_images, task_of
 from automl.records import Artifact, Parity, Scores, Split
 from automl.search.study import Assignment
 from automl.spec.metrics import METRICS
-from automl.storage import sha256_file
+from automl.storage import sha256_file, storage_error
 from automl.tasks.base import objective_of
 
 if TYPE_CHECKING:
@@ -97,7 +97,9 @@ class ArtifactMaker:
                 continue
             try:
                 made[name] = self._quantize(name, unsettled, deployed, reference)
-            except Exception as error:  # noqa: BLE001 - recorded; the other files are still good
+            except Exception as error:  # recorded; the other files are still good
+                if storage_error(error) is not None:
+                    raise
                 skipped[name] = f"could not be made ({type(error).__name__}: {error})"
         if unsettled != plain:
             unsettled.unlink()

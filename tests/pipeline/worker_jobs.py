@@ -64,3 +64,9 @@ def note_and_wait(number: Number) -> Answer:
 
 def answer_no_number(number: Number) -> Share:
     return Share(float("nan"))
+
+
+def write_to_full_disk(number: Number) -> Number:
+    with open("/dev/full", "wb", buffering=0) as stream:  # every write fails: there is no room
+        stream.write(b"x")
+    return number

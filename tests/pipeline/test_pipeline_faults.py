@@ -1,0 +1,131 @@
+"""A run that is killed at random moments ends as the run that nothing happened to.
+
+The long form, with every fault, is ``python -m benchmarks.faults``.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from run_maker import (
+    Finished,
+    command,
+    hash_tree,
+    marked_processes,
+    run_automl,
+    shared_run,
+    wait_for,
+)
+
+from automl.pipeline.folder import RunFolder
+from automl.records import Recipe
+
+MARK = f"AUTOML_TEST_MARK=faults-{os.getpid()}"
+SEED = 20_261_123
+LATEST_S = 20.0
+"""Kills come at most so long after a run has a folder; a whole run takes about as long."""
+
+
+@dataclass(frozen=True)
+class Killed:
+    """What a run went through, and how it ended."""
+
+    run: Path
+    kept: dict[str, tuple[str, int]]
+    """Results that were there at a kill."""
+    moments: tuple[float, ...]
+    last: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def reference(paper_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    return shared_run(tmp_path_factory.getbasetemp(), paper_images)
+
+
+@pytest.fixture(scope="module")
+def killed(reference: Finished, tmp_path_factory: pytest.TempPathFactory) -> Killed:
+    """A run of the reference's spec that is killed twice: with its group, and the driver alone."""
+    project = tmp_path_factory.mktemp("faults")
+    for name in ("paper.yaml", "space.yaml"):
+        shutil.copyfile(reference.project / name, project / name)
+    run, rng = project / "runs" / "paper", random.Random(SEED)
+    moments = tuple(rng.uniform(0.0, LATEST_S) for _ in range(2))
+    kept = kill(run, project, moments[0], group=True, begin=("run", "paper.yaml"))
+    kept |= kill(run, project, moments[1], group=False, begin=("resume", "runs/paper"))
+    return Killed(run, kept, moments, run_automl("resume", "runs/paper", cwd=project))
+
+
+def kill(
+    run: Path, project: Path, moment: float, *, group: bool, begin: tuple[str, ...]
+) -> dict[str, tuple[str, int]]:
+    """Kill a driver so long after the run has a folder; return the results that were there then.
+
+    What the driver left behind may go on for a moment: what it still writes is a result like any other.
+    """
+    with driver(*begin, cwd=project) as process:
+        assert wait_for((run / "run.json").exists, seconds=60.0)
+        time.sleep(moment)
+        (os.killpg if group else os.kill)(process.pid, signal.SIGKILL)
+    return hash_tree(run / "trials", "result.json")
+
+
+@contextmanager
+def driver(*arguments: str, cwd: Path) -> Iterator[subprocess.Popen[bytes]]:
+    name, _, value = MARK.partition("=")
+    process = subprocess.Popen(
+        command(*arguments),
+        cwd=cwd,
+        env={**os.environ, name: value},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def recipes(run: Path) -> list[tuple[str, str, Recipe]]:
+    return [(t.id, t.rung, t.recipe) for t in RunFolder(run).read_trials()]
+
+
+def test_it_ends_with_every_trial_that_had_ended_and_none_is_run_again(killed: Killed) -> None:
+    assert killed.last.returncode == 0, (killed.moments, killed.last.stderr)
+    assert "Traceback" not in killed.last.stderr
+    now = hash_tree(killed.run / "trials", "result.json")
+    assert {name: now.get(name) for name in killed.kept} == killed.kept
+
+
+def test_no_trial_is_left_without_a_result(killed: Killed) -> None:
+    folder = RunFolder(killed.run)
+    assert {t.id for t in folder.read_trials()} == set(folder.trial_ids())
+    assert list((killed.run / "trials").glob("*/checkpoint.safetensors")) == []
+
+
+def test_trials_and_winner_are_those_of_the_run_that_nothing_happened_to(
+    killed: Killed, reference: Finished
+) -> None:
+    assert recipes(killed.run) == recipes(reference.path)
+    winners = []
+    for run in (killed.run, reference.path):
+        selection = RunFolder(run).read_selection()
+        assert selection is not None
+        (chosen,) = selection.targets
+        winners.append((chosen.trial_id, chosen.candidate))
+    assert winners[0] == winners[1]
+
+
+def test_nothing_that_a_killed_driver_started_goes_on(killed: Killed) -> None:
+    assert wait_for(lambda: not marked_processes(MARK), seconds=30.0)
