@@ -44,6 +44,7 @@ FORMATS: Mapping[str, str] = MappingProxyType(
 SCHEMES: Mapping[str, str] = MappingProxyType(
     {
         "float32": "automl.export.schemes.float32:Float32Scheme",
+        "float16": "automl.export.schemes.float16:Float16Scheme",
         "int8-dynamic": "automl.export.schemes.int8_dynamic:Int8DynamicScheme",
         "int8-static": "automl.export.schemes.int8_static:Int8StaticScheme",
         "int8-mixed": "automl.export.schemes.int8_mixed:Int8MixedScheme",

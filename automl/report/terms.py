@@ -63,6 +63,13 @@ TERMS: tuple[Term, ...] = (
         ("float32",),
     ),
     Term(
+        "float16",
+        "float16",
+        "Numbers of 16 bits: half the size of float32 and hardly less exact; faster on graphics "
+        "processors, seldom elsewhere.",
+        ("float16",),
+    ),
+    Term(
         "int8",
         "int8",
         "Whole numbers of 8 bits. A network in int8 is about a quarter of the size and often "

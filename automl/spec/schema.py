@@ -196,8 +196,9 @@ class QuantizationModel(Model):
 
     schemes: list[Annotated[str, registered("scheme")]] = described(
         "Schemes to try; each is measured, as it is not always faster. `float32`: none. "
-        "`int8-dynamic`, `int8-static`: 8 bits. `int8-mixed`: 8 bits except where it hurts. "
-        "Default: those of the search space.",
+        "`float16`: 16 bits, half the size, faster on GPUs. `int8-dynamic`, `int8-static`: 8 bits. "
+        "`int8-mixed`: 8 bits except where it hurts. "
+        "Default: those of the search space, and `float16` where a target has a `provider`.",
         example=["float32", "int8-static"],
         default=[],
         schema={"uniqueItems": True},

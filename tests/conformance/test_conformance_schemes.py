@@ -29,7 +29,7 @@ from automl.export.schemes import QuantizationContext, Scheme
 
 _SIDE = 48
 _CLASSES = ("fail", "pass")
-_LARGEST_DIFFERENCE = {"float32": 1e-4, "int8-dynamic": 0.05}
+_LARGEST_DIFFERENCE = {"float32": 1e-4, "float16": 0.005, "int8-dynamic": 0.05}
 _LARGEST_INT8_DIFFERENCE = 0.15
 
 _LIST_MODULES = """
