@@ -4,7 +4,8 @@ It needs onnxruntime, numpy and Pillow, and nothing of automl, so that what is d
 measured: training, evaluation and delivery all decode images with :func:`decode_image`, and all answers
 come from :class:`Model`.
 
-    python predict.py image.jpg other.png [--threads 1] [--format text|json|csv]
+    python predict.py image.jpg other.png [--threads 1] [--provider cpu|cuda|tensorrt]
+        [--format text|json|csv] [--save FOLDER]
 """
 
 from __future__ import annotations
@@ -27,14 +28,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANSWERS",
+    "PROVIDERS",
     "Anomaly",
     "Answer",
     "Classification",
     "Detection",
     "ImageError",
     "Model",
+    "ProviderError",
     "Segmentation",
     "decode_image",
+    "open_session",
 ]
 
 Outputs = Mapping[str, "NDArray[Any]"]
@@ -44,6 +48,21 @@ Settings = Mapping[str, str]
 
 MAX_PIXELS = 178_956_970
 """Larger images are refused as decompression bombs: the limit at which Pillow itself warns twice over."""
+
+PROVIDERS: Mapping[str, tuple[str, ...]] = {
+    "cpu": ("CPUExecutionProvider",),
+    "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
+    "tensorrt": (
+        "TensorrtExecutionProvider",
+        "CUDAExecutionProvider",
+        "CPUExecutionProvider",
+    ),
+}
+"""What a file may run on, and the execution providers of onnxruntime for it: the first takes every operator
+that it can, the others what is left."""
+_PROVIDER_OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}
+"""float32 stays float32: onnxruntime would round products to 10 bits on newer GPUs."""
+_RECORD_ASSIGNMENT = "session.record_ep_graph_assignment_info"
 
 _MOST_SUMMARISED = 16
 """Classes by whose numbers a copy of a file is recognised."""
@@ -55,6 +74,10 @@ _TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 
 class ImageError(ValueError):
     """The bytes are not an image that can be used."""
+
+
+class ProviderError(RuntimeError):
+    """What a model is to run on is not there, or takes no part of it."""
 
 
 def decode_image(content: bytes) -> NDArray[np.uint8]:
@@ -373,23 +396,77 @@ ANSWERS: dict[str, Any] = {
 """What a file answers, by the task that its metadata names."""
 
 
+def open_session(content: str | bytes, *, threads: int, provider: str) -> Any:
+    """Return onnxruntime's session for a file (its path or its bytes) on just what was asked for.
+
+    Left to itself onnxruntime takes the processor when a provider cannot be loaded.
+
+    Args:
+        content: path or bytes of the ONNX file.
+        threads: of the processor.
+        provider: one of :data:`PROVIDERS`.
+
+    Raises:
+        ProviderError: when the provider is not there, or no operator of the file runs on it.
+    """
+    import onnxruntime
+
+    if provider not in PROVIDERS:
+        raise ProviderError(f"a provider is one of {', '.join(PROVIDERS)}; got '{provider}'")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    first, there = PROVIDERS[provider][0], onnxruntime.get_available_providers()
+    if first not in there:
+        raise ProviderError(
+            f"onnxruntime {onnxruntime.__version__} is a build without {first}; it has "
+            f"{', '.join(there)}"
+        )
+    if provider != "cpu":
+        options.add_session_config_entry(_RECORD_ASSIGNMENT, "1")
+    wanted = [(n, _PROVIDER_OPTIONS.get(n, {})) for n in PROVIDERS[provider] if n in there]
+    session = onnxruntime.InferenceSession(content, options, providers=wanted, enable_fallback=0)
+    used = session.get_providers()
+    if first not in used:
+        raise ProviderError(
+            f"{first} could not be loaded, onnxruntime would run the file on {used[0]}"
+        )
+    if provider != "cpu":
+        _check_assignment(session, first)
+    return session
+
+
+def _check_assignment(session: Any, wanted: str) -> None:
+    """Return if a provider runs a part of a file, as far as this version of onnxruntime tells."""
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        return
+    parts = [part.ep_name for part in session.get_provider_graph_assignment_info()]
+    if parts and wanted not in parts:
+        names = ", ".join(sorted(set(parts)))
+        raise ProviderError(f"no operator of the file runs on {wanted}; all run on {names}")
+
+
 class Model:
     """One ONNX file, loaded once. Task and ``labels`` are read from the file's own metadata."""
 
-    def __init__(self, path: str | os.PathLike[str], *, threads: int = 1) -> None:
-        """Load ``model.onnx`` (or the folder that holds it) for a number of processor threads."""
-        import onnxruntime
+    def __init__(
+        self, path: str | os.PathLike[str], *, threads: int = 1, provider: str = "cpu"
+    ) -> None:
+        """Load ``model.onnx`` (or the folder that holds it) for a number of processor threads.
 
+        Args:
+            path: of the file or the folder.
+            threads: of the processor.
+            provider: what runs it, one of :data:`PROVIDERS`.
+
+        Raises:
+            ProviderError: when that is not there; nothing else is taken in its place.
+        """
         file = Path(path)
         if file.is_dir():
             file = file / "model.onnx"
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self.session = onnxruntime.InferenceSession(
-            str(file), options, providers=["CPUExecutionProvider"]
-        )
+        self.session = open_session(str(file), threads=threads, provider=provider)
         self.settings = self.session.get_modelmeta().custom_metadata_map
         if "automl.classes" not in self.settings:
             raise ValueError(
@@ -450,13 +527,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("images", nargs="+", help="image files")
     parser.add_argument("--model", default=str(Path(__file__).resolve().parent), help="ONNX file")
     parser.add_argument("--threads", type=int, default=1, help="processor threads (default 1)")
+    parser.add_argument(
+        "--provider", choices=tuple(PROVIDERS), default="cpu", help="what runs it (default cpu)"
+    )
     parser.add_argument("--format", choices=("text", "json", "csv"), default="text")
     parser.add_argument("--save", metavar="FOLDER", help="write masks or heat maps there, as PNG")
     options = parser.parse_args(arguments)
     file = Path(options.model) / "model.onnx" if Path(options.model).is_dir() else options.model
     if not Path(file).is_file():
         parser.error(f"there is no model '{file}'")
-    model = Model(options.model, threads=options.threads)
+    try:
+        model = Model(options.model, threads=options.threads, provider=options.provider)
+    except ProviderError as error:
+        parser.error(f"--provider {options.provider}: {error}")
     pictures = PictureFolder(Path(options.save)) if options.save else None
     answers: list[tuple[str, Answer]] = []
     failed = 0

@@ -47,6 +47,7 @@ from automl.records import (
     LatencyBudget,
     Leakage,
     LearningCurve,
+    MeasuredEnergy,
     NetworkLink,
     Parity,
     PlannedArchitecture,
@@ -210,6 +211,8 @@ EVERY: tuple[object, ...] = (
     LatencyBudget("p99", 0.1),
     Interval(1.0, 0.5, 1.5),
     measurement(1.0, memory_bytes=5),
+    MeasuredEnergy(0.012, load_w=15.0, idle_w=9.0, seconds=2.0, source="RAPL: package-0"),
+    replace(measurement(1.0), energy=MeasuredEnergy(0.01, 15.0, 9.0, 2.0, "NVML: NVIDIA L4")),
     verdict(NET),
     forecast(2.0),
     predicted_verdict(NET),
@@ -324,3 +327,5 @@ def test_a_measurement_is_disturbed_when_one_thread_waited_for_its_core() -> Non
     assert not quiet.is_disturbed
     assert replace(quiet, mean_ms=1.2, cpu_ms=1.0).is_disturbed
     assert not replace(quiet, mean_ms=1.2, cpu_ms=1.0, threads=2).is_disturbed
+    waiting = replace(HOST, provider="CUDAExecutionProvider", accelerator="NVIDIA L4")
+    assert not replace(quiet, mean_ms=1.2, cpu_ms=0.1, host=waiting).is_disturbed

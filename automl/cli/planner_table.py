@@ -42,7 +42,7 @@ def print_hardware_plan(view: PlannerView) -> None:
         for line in lines:
             console.print(f"- {_safe(line)}")
     console.print(
-        f"\n~ predicted, not measured. {plural(plan.measured, 'file')} measured, {plan.predicted} "
+        f"\n~ predicted or estimated, not measured. {plural(plan.measured, 'file')} measured, {plan.predicted} "
         f"predicted, {plan.cached} known from before, in {format_duration(plan.seconds)}."
     )
 

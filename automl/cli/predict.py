@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from automl.records.provider import PROVIDERS, Provider
+
 if TYPE_CHECKING:
     from automl.export.bundle import Bundle
     from automl.predictor import Answer
@@ -23,6 +25,13 @@ __all__ = ["predict"]
 @click.option("--csv", "style", flag_value="csv", help="CSV: a row an image.")
 @click.option("--threads", type=click.IntRange(1), help="Default: as the bundle was made for.")
 @click.option(
+    "--provider",
+    type=click.Choice(PROVIDERS),
+    default="cpu",
+    show_default=True,
+    help="What runs the model.",
+)
+@click.option(
     "--save",
     type=click.Path(path_type=Path, file_okay=False),
     help="Write masks or heat maps to this folder, as PNG.",
@@ -32,6 +41,7 @@ def predict(
     images: tuple[Path, ...],
     style: str | None,
     threads: int | None,
+    provider: Provider,
     save: Path | None,
 ) -> None:
     """Answer IMAGES, files or folders of them, with BUNDLE.
@@ -42,7 +52,7 @@ def predict(
     from automl.export.bundle import load_bundle
     from automl.predictor import PictureFolder, write_answers
 
-    loaded = load_bundle(bundle, threads=threads)
+    loaded = load_bundle(bundle, threads=threads, provider=provider)
     pictures = None if save is None else PictureFolder(save)
     failed: list[Path] = []
     answers = []

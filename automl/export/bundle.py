@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from automl import predictor
-from automl.errors import RunError
+from automl.errors import AutomlError, RunError
 from automl.export.card import FORMAT_VERSION, BundleCard
 from automl.export.readme import render_readme
 from automl.export.references import make_references
-from automl.predictor import Answer, Model
+from automl.predictor import Answer, Model, ProviderError
 from automl.storage import read_record, sha256_file, write_atomic, write_record
 
 if TYPE_CHECKING:
@@ -50,15 +50,19 @@ class Bundle:
         return self._model.predict(image)
 
 
-def load_bundle(path: str | os.PathLike[str], *, threads: int | None = None) -> Bundle:
+def load_bundle(
+    path: str | os.PathLike[str], *, threads: int | None = None, provider: str = "cpu"
+) -> Bundle:
     """Load a bundle folder.
 
     Args:
         path: of the folder.
         threads: of the processor; those of the target that the bundle was made for when not given.
+        provider: what runs the model: ``cpu``, ``cuda`` or ``tensorrt``.
 
     Raises:
         RunError: when the folder is no bundle, or a file is missing or damaged.
+        AutomlError: when the provider is not there.
     """
     folder = Path(path)
     card = read_card(folder)
@@ -69,7 +73,14 @@ def load_bundle(path: str | os.PathLike[str], *, threads: int | None = None) -> 
             f"'{file}' is not the file that '{CARD}' describes: its SHA-256 is {found[:12]}…, expected "
             f"{card.model_sha256[:12]}…. Copy the whole bundle again."
         )
-    return Bundle(folder, card, Model(file, threads=threads or card.target.threads))
+    try:
+        model = Model(file, threads=threads or card.target.threads, provider=provider)
+    except ProviderError as error:
+        raise AutomlError(
+            f"'{file}' cannot run with provider '{provider}': {error}. `automl doctor` says what is "
+            "there; without a provider it runs on the processor."
+        ) from error
+    return Bundle(folder, card, model)
 
 
 def read_card(folder: Path) -> BundleCard:

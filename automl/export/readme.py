@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from automl.export.card import BundleCard
-from automl.records import Claim
+from automl.records import Claim, Provider, split_device
 from automl.units import format_size
 
 __all__ = ["render_readme"]
@@ -22,18 +22,18 @@ This folder holds a model that looks at an image and {says}
 
 It needs Python with three packages, and nothing of automl:
 
-    pip install onnxruntime numpy pillow
-    python predict.py image.jpg
-
+    pip install {runtime} numpy pillow
+    python predict.py image.jpg{option}
+{elsewhere}
 Several images at once, and answers for programs:
 
-    python predict.py *.jpg --format json
-    python predict.py *.jpg --format csv --threads 2
+    python predict.py *.jpg --format json{option}
+    python predict.py *.jpg --format csv --threads 2{option}
 
 In a program:
 
     from predict import Model
-    model = Model("model.onnx", threads={threads})
+    model = Model("model.onnx", threads={threads}{argument})
     result = model.predict("image.jpg")      # or bytes, or a (height, width, 3) uint8 RGB array
     {example}
 
@@ -115,6 +115,7 @@ def render_readme(card: BundleCard) -> str:
     """Return the page as Markdown. Names of classes and specs are made harmless."""
     shown = ", ".join(_plain(label) for label in card.labels[:_MOST_LABELS])
     more = len(card.labels) - _MOST_LABELS
+    _, provider = split_device(card.target.device)
     rows = [
         f"| {_plain(c.requirement)} | {_plain(c.got)} | {_holds(c)} | {_plain(c.how)} |"
         for c in card.claims
@@ -128,6 +129,7 @@ def render_readme(card: BundleCard) -> str:
         count=len(card.labels),
         class_word="class" if len(card.labels) == 1 else "classes",
         labels=f"{shown} and {more} more (labels.txt)" if more > 0 else shown,
+        **_runtime_words(provider),
         threads=card.target.threads,
         thread_word="thread" if card.target.threads == 1 else "threads",
         target=_plain(card.target.name),
@@ -142,6 +144,20 @@ def render_readme(card: BundleCard) -> str:
         if card.forecast is None
         else "## What was asked, and what was predicted: nothing was measured on the device",
     )
+
+
+def _runtime_words(provider: Provider) -> dict[str, str]:
+    """Return what differs where an accelerator runs the model."""
+    if provider == "cpu":
+        return {"runtime": "onnxruntime", "option": "", "argument": "", "elsewhere": ""}
+    return {
+        "runtime": "'onnxruntime-gpu[cuda,cudnn]'"
+        + (" tensorrt" if provider == "tensorrt" else ""),
+        "option": f" --provider {provider}",
+        "argument": f', provider="{provider}"',
+        "elsewhere": f"\nIt was measured with `--provider {provider}`. Without it the model gives the "
+        "same answers on the processor,\nat another speed, and `pip install onnxruntime` is enough.\n",
+    }
 
 
 def _holds(claim: Claim) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.predictor import Model, decode_image
+from automl.records.provider import Provider
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,14 +40,19 @@ def fitting_frames(
 
 
 def raw_outputs(
-    path: str, frames: Iterable[NDArray[np.uint8]], *, threads: int = 1
+    path: str,
+    frames: Iterable[NDArray[np.uint8]],
+    *,
+    threads: int = 1,
+    provider: Provider = "cpu",
 ) -> Iterator[RawOutputs]:
     """Yield the outputs of a file for each ``(height, width, 3)`` uint8 frame, in order.
 
     Raises:
+        ProviderError: when the provider is not there, or runs no part of the file.
         Exception: of onnxruntime, when the file cannot be loaded or run.
     """
-    session = Model(path, threads=threads).session
+    session = Model(path, threads=threads, provider=provider).session
     name = session.get_inputs()[0].name
     outputs = [output.name for output in session.get_outputs()]
     for frame in frames:

@@ -18,9 +18,12 @@ from pathlib import Path
 from types import MappingProxyType
 
 from automl.errors import AutomlError
+from automl.hardware.energy import POWERCAP, NoEnergyError, open_meter
 from automl.hardware.host import local_host
 from automl.hardware.limits import usable_cores, usable_memory_bytes
+from automl.hardware.providers import TITLES, provider_state
 from automl.models.hub import find_problem
+from automl.records.provider import PROVIDERS, Provider
 from automl.storage import cache_folder
 from automl.units import format_size
 
@@ -90,6 +93,7 @@ def all_checks(*, folder: Path) -> tuple[Check, ...]:
         check_processor,
         lambda: check_room(folder),
         check_graphics,
+        check_energy,
         check_weights,
         check_browser,
     )
@@ -146,8 +150,23 @@ def check_room(folder: Path) -> tuple[Check, ...]:
 
 
 def check_graphics() -> tuple[Check, ...]:
-    """Graphics processor, and what onnxruntime can run on."""
-    return (_gpu(), _providers())
+    """Graphics processor, what onnxruntime can run on, and why not on the rest."""
+    accelerated = [_provider(name) for name in PROVIDERS if name != "cpu"]
+    return (_gpu(), _providers(), *accelerated)
+
+
+def check_energy(powercap: Path = POWERCAP) -> tuple[Check, ...]:
+    """Whether the processor tells what it takes, so that energy is measured and not estimated.
+
+    Args:
+        powercap: the folder of its counters.
+    """
+    try:
+        meter = open_meter("cpu", powercap=powercap)
+    except NoEnergyError as error:
+        meant = "Energy an image is estimated from a device's published power, and marked so."
+        return (Check("energy", "processor", Level.INFO, f"not measured: {error}", meant),)
+    return (Check("energy", "processor", Level.OK, f"measured by {meter.source}"),)
 
 
 def check_weights() -> tuple[Check, ...]:
@@ -266,6 +285,15 @@ def _providers() -> Check:
         return Check("graphics", "onnxruntime runs on", Level.ERROR, str(error), remedy)
     names = [n for n in onnxruntime.get_available_providers() if n not in _REMOTE_PROVIDERS]
     return Check("graphics", "onnxruntime runs on", Level.OK, ", ".join(names))
+
+
+def _provider(name: Provider) -> Check:
+    state = provider_state(name)
+    if state.reason is None:
+        use = f"In a spec: `target: {{device: local, provider: {name}, …}}`."
+        return Check("graphics", TITLES[name], Level.OK, f"runs on {state.accelerator}", use)
+    remedy = f"Only for targets with `provider: {name}`: {state.install}."
+    return Check("graphics", TITLES[name], Level.INFO, f"absent: {state.reason}", remedy)
 
 
 def _hub() -> Check:

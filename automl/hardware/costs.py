@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from automl.records.device import DeviceProfile, Figure, NetworkLink
+from automl.records.measurement import MeasuredEnergy
 from automl.records.planner import Assumption, BreakEven, Cost, CostRules, Energy, LinkTime
 from automl.units import plural
 
@@ -122,23 +123,29 @@ def energy_of(
     compute_ms: float,
     *,
     images_a_day: int,
-    measured_joules: float | None = None,
+    measured: MeasuredEnergy | None = None,
 ) -> Energy | None:
     """Return the energy of one image, or ``None`` when the power of the device is not known.
 
-    Measured energy counts as it is; else it is the power of the whole device under load times the
-    time that an image takes. Idle power is shared by the images of a day: each bears the waiting
-    between its answer and the next image.
+    Measured energy counts as it is: what the image takes beyond the idle power. Else it is the power
+    of the whole device under load times the time that an image takes. Idle power is shared by the
+    images of a day: each bears the waiting between its answer and the next image.
 
     Args:
         compute_ms: p50 of the work on the device, without the link.
-        measured_joules: of one image, where the machine tells.
+        measured: of one image, where the machine tells.
     """
     idle_w = None if profile is None or profile.idle_w is None else profile.idle_w.value
+    if measured is not None and idle_w is None:
+        idle_w = measured.idle_w
     waiting_s = max(0.0, _DAY_S / images_a_day - compute_ms / 1e3)
     idle_joules = None if idle_w is None else idle_w * waiting_s
-    if measured_joules is not None:
-        return Energy(measured_joules, idle_joules, "measured", "told by the machine itself")
+    if measured is not None:
+        how = (
+            f"{measured.load_w:.3g} W at work less {measured.idle_w:.3g} W when idle, by the counters "
+            f"of the machine ({measured.source})"
+        )
+        return Energy(measured.joules, idle_joules, "measured", how)
     if profile is None or profile.load_w is None:
         return None
     watts = profile.load_w.value

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 
 from automl.predictor import Model, decode_image
+from automl.records.provider import Provider
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,6 +47,9 @@ class Job(TypedDict):
     max_seconds: float
     budgets: list[tuple[str, float]]
     image: str | None
+    provider: Provider
+    powercap: str
+    """The folder of the processor's energy counters."""
 
 
 def build_call(job: Job) -> tuple[Callable[[], object], tuple[int, int]]:
@@ -53,9 +57,10 @@ def build_call(job: Job) -> tuple[Callable[[], object], tuple[int, int]]:
 
     Raises:
         ImageError: when the image cannot be decoded.
+        ProviderError: when the provider is not there, or runs no part of the file.
         Exception: of onnxruntime, when the file is no model it can load.
     """
-    model = Model(job["path"], threads=job["threads"])
+    model = Model(job["path"], threads=job["threads"], provider=job["provider"])
     if job["scope"] == "file":
         if job["image"] is None:
             raise ValueError("Scope 'file' needs an encoded image; got none.")

@@ -8,16 +8,20 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automl.errors import AutomlError
 from automl.hardware.device import Announcer, MeasureFailure, MeasureRequest
+from automl.hardware.energy import POWERCAP
 from automl.hardware.host import local_host
 from automl.hardware.process import Timing, run_once, time_all
+from automl.hardware.providers import EXECUTION_PROVIDERS, LOADING_S, require_provider
 from automl.hardware.statistics import PERCENTILES, percentile_interval
-from automl.records.measurement import Host, Measurement
+from automl.records.measurement import Host, MeasuredEnergy, Measurement
+from automl.records.provider import Provider, join_device
 from automl.records.spec import Scope
 from automl.storage import sha256_file
 
@@ -37,23 +41,39 @@ def _now() -> datetime:
 
 
 class LocalDevice:
-    """This machine's processor, through onnxruntime."""
+    """This machine's processor, or an accelerator in it, through onnxruntime."""
 
     name = "local"
 
-    def __init__(self, *, grace_s: float = 30.0, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(
+        self,
+        *,
+        provider: Provider = "cpu",
+        grace_s: float = 30.0,
+        clock: Callable[[], datetime] = _now,
+        powercap: Path = POWERCAP,
+    ) -> None:
         """Make the device.
 
         Args:
+            provider: what runs the models.
             grace_s: how long beyond its ``max_seconds`` a single run of a model may last.
             clock: gives ``measured_at``.
+            powercap: the folder of the processor's energy counters.
         """
-        self._grace_s = grace_s
+        self.name = join_device("local", provider)
+        self._provider = provider
+        self._grace_s = grace_s + LOADING_S[provider]
         self._clock = clock
+        self._powercap = powercap
 
     def host(self) -> Host:
-        """Return the facts of this machine."""
-        return _host()
+        """Return the facts of this machine.
+
+        Raises:
+            AutomlError: when models cannot run here on what was asked for.
+        """
+        return _host(self._provider)
 
     def measure(
         self,
@@ -62,6 +82,7 @@ class LocalDevice:
         progress: Callable[[str], None] | None = None,
     ) -> tuple[Measurement | MeasureFailure, ...]:
         """Time all requests in one fresh process, in turns; see :meth:`Device.measure`."""
+        self.host()
         refused = {i: why for i, r in enumerate(requests) if (why := _refusal(r)) is not None}
         announcer = Announcer(len(requests), progress, done=len(refused))
 
@@ -69,7 +90,8 @@ class LocalDevice:
             announcer.count(Path(requests[index].path).name)
 
         load, measured_at = _load(), self._clock().isoformat(timespec="seconds")
-        with _jobs(requests, skip=refused) as jobs:
+        place = {"provider": self._provider, "powercap": str(self._powercap)}
+        with _jobs(requests, place, skip=refused) as jobs:
             timed = time_all(jobs, grace_s=self._grace_s, done=announce)
             return tuple(
                 self._answer(request, jobs.get(i), refused.get(i) or timed[i], load, measured_at)
@@ -94,13 +116,19 @@ class LocalDevice:
 
         Raises:
             ImageError: when an image cannot be decoded.
-            AutomlError: when the file is another one.
+            AutomlError: when the file is another one, or cannot run on what was asked for.
         """
         from automl.hardware.answers import fitting_frames, raw_outputs
+        from automl.predictor import ProviderError
 
         if sha256_file(Path(path)) != sha256:
             raise AutomlError(f"'{path}' is not the file with the SHA-256 {sha256} any more.")
-        return list(raw_outputs(path, fitting_frames(path, images), threads=threads))
+        self.host()
+        frames = fitting_frames(path, images)
+        try:
+            return list(raw_outputs(path, frames, threads=threads, provider=self._provider))
+        except ProviderError as error:
+            raise AutomlError(f"{self.name} cannot run '{path}': {error}.") from error
 
     def _answer(
         self,
@@ -122,8 +150,12 @@ class LocalDevice:
 
 
 @functools.cache
-def _host() -> Host:
-    return local_host()
+def _host(provider: Provider) -> Host:
+    host = local_host(join_device("local", provider))
+    if provider == "cpu":
+        return host
+    accelerator = require_provider(provider).accelerator
+    return replace(host, provider=EXECUTION_PROVIDERS[provider], accelerator=accelerator)
 
 
 def _refusal(request: MeasureRequest) -> str | None:
@@ -141,12 +173,12 @@ def _refusal(request: MeasureRequest) -> str | None:
 
 @contextmanager
 def _jobs(
-    requests: Sequence[MeasureRequest], *, skip: dict[int, str]
+    requests: Sequence[MeasureRequest], place: dict[str, str], *, skip: dict[int, str]
 ) -> Iterator[dict[int, dict[str, Any]]]:
     """Yield the jobs of the worker by index, with an image file for those that need one."""
     with tempfile.TemporaryDirectory(prefix="automl-measure-") as folder:
         yield {
-            index: _job(index, request, Path(folder))
+            index: _job(index, request, Path(folder)) | place
             for index, request in enumerate(requests)
             if index not in skip
         }
@@ -210,7 +242,17 @@ def _measurement(
         fresh_process=True,
         stopped_early=timing.stopped_early,
         measured_at=measured_at,
+        energy=_energy(timing, sum(times_ms) / len(times_ms)),
     )
+
+
+def _energy(timing: Timing, mean_ms: float) -> MeasuredEnergy | None:
+    """Return what one run took: it ran without pause, so its time at the power that was drawn."""
+    told = timing.energy
+    if told is None:
+        return None
+    watts = told["load_w"] - told["idle_w"]
+    return MeasuredEnergy(joules=watts * mean_ms / 1e3, **told)
 
 
 def _memory_bytes(job: dict[str, Any], *, timeout_s: float) -> int:

@@ -36,6 +36,8 @@ class Timing:
     cpu_ns: int
     frame_size: tuple[int, int]
     stopped_early: bool
+    energy: Mapping[str, Any] | None = None
+    """Watts under load and idle, seconds, and the counters; ``None``: the machine does not tell."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,11 @@ def _take(line: Mapping[str, Any], current: _Round, done: Callable[[int], None])
     elif "done" in line:
         height, width = line["frame_size"]
         current.outcomes[line["done"]] = Timing(
-            tuple(line["times_ns"]), line["cpu_ns"], (height, width), line["stopped_early"]
+            tuple(line["times_ns"]),
+            line["cpu_ns"],
+            (height, width),
+            line["stopped_early"],
+            line["energy"],
         )
         done(line["done"])
 

@@ -21,11 +21,13 @@ from automl.hardware.agent.fields import MessageError
 from automl.hardware.agent.protocol import AgentFacts, facts_from
 from automl.hardware.answers import RawOutputs, fitting_frames
 from automl.hardware.device import MeasureFailure, MeasureRequest
+from automl.hardware.providers import EXECUTION_PROVIDERS, TITLES
 from automl.hardware.remote_address import parse_url, token_for
 from automl.hardware.remote_answers import AnswerFile, answer_frames
 from automl.hardware.remote_link import AgentError, AgentLink, LinkError
 from automl.hardware.remote_measuring import Measuring
 from automl.records.measurement import Host, Measurement
+from automl.records.provider import Provider, join_device
 from automl.storage import sha256_file
 
 if TYPE_CHECKING:
@@ -35,13 +37,17 @@ if TYPE_CHECKING:
 __all__ = ["RemoteDevice", "open_remote"]
 
 
-def open_remote(url: str) -> RemoteDevice:
+def open_remote(url: str, *, provider: Provider = "cpu") -> RemoteDevice:
     """Return the device at an address, with the token that the environment gives.
+
+    Args:
+        url: as ``http://pi.local:8420``.
+        provider: what of the device runs the models.
 
     Raises:
         SpecError: when the address is not of the form ``http://pi.local:8420``, or there is no token.
     """
-    return RemoteDevice(url, token_for(url))
+    return RemoteDevice(url, token_for(url), provider=provider)
 
 
 class RemoteDevice:
@@ -52,6 +58,7 @@ class RemoteDevice:
         url: str,
         token: str,
         *,
+        provider: Provider = "cpu",
         patience_s: float = 120.0,
         contact_s: float = 15.0,
         answer_s: float = 15.0,
@@ -63,6 +70,7 @@ class RemoteDevice:
         Args:
             url: as ``http://pi.local:8420``.
             token: the agent's secret.
+            provider: what of the device runs the models.
             patience_s: how long an agent that answered once may be silent before it is given up.
             contact_s: the same for one that never answered.
             answer_s: how long one answer may take before the connection counts as dropped.
@@ -82,7 +90,8 @@ class RemoteDevice:
             answer_s=answer_s,
             sleep=sleep,
         )
-        self.name = self._link.url
+        self._provider = provider
+        self.name = join_device(self._link.url, provider)
         self._sleep = sleep
         self._clock = clock or (lambda: datetime.now(UTC))
         self._host: Host | None = None
@@ -91,10 +100,11 @@ class RemoteDevice:
         """Return the facts of the device.
 
         Raises:
-            AutomlError: when it cannot be reached, or does not accept the token.
+            AutomlError: when it cannot be reached, does not accept the token, or cannot run models
+                on what was asked for.
         """
         if self._host is None:
-            self._host = replace(self.facts().host, device=self.name)
+            self._host = self._host_of(self.facts())
         return self._host
 
     def facts(self) -> AgentFacts:
@@ -126,12 +136,13 @@ class RemoteDevice:
         tell = progress or (lambda _: None)
         self._link.tell = tell
         facts = self.facts()
-        self._host = replace(facts.host, device=self.name)
+        self._host = self._host_of(facts)
         with tempfile.TemporaryDirectory(prefix="automl-frames-") as folder:
             measuring = Measuring(
                 self._link,
                 facts,
                 requests,
+                provider=self._provider,
                 folder=Path(folder),
                 progress=tell,
                 sleep=self._sleep,
@@ -163,9 +174,29 @@ class RemoteDevice:
         if sha256_file(Path(path)) != sha256:
             raise AutomlError(f"'{path}' is not the file with the SHA-256 {sha256} any more.")
         facts = self.facts()
+        self._host = self._host_of(facts)
         frames = fitting_frames(path, images)
-        order = AnswerFile(Path(path), sha256, threads)
+        order = AnswerFile(Path(path), sha256, threads, self._provider)
         try:
             return answer_frames(self._link, facts, order, frames, sleep=self._sleep)
         except LinkError as error:
             raise AutomlError(f"The connection was lost: {error}.") from error
+
+    def _host_of(self, facts: AgentFacts) -> Host:
+        """Return the machine as what of it runs the models.
+
+        Raises:
+            AutomlError: when the agent does not offer that.
+        """
+        if self._provider == "cpu":
+            return replace(facts.host, device=self.name)
+        accelerator = facts.accelerators.get(self._provider)
+        if accelerator is None:
+            offered = ", ".join(("cpu", *facts.accelerators))
+            raise AutomlError(
+                f"The agent at {self._link.url} cannot run models on {TITLES[self._provider]} "
+                f"(provider '{self._provider}'); it offers: {offered}. Run `automl doctor` there: it "
+                "says what is missing. Then start the agent again."
+            )
+        provider = EXECUTION_PROVIDERS[self._provider]
+        return replace(facts.host, device=self.name, provider=provider, accelerator=accelerator)

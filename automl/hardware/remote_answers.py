@@ -15,8 +15,10 @@ from automl.errors import AutomlError
 from automl.hardware.agent.fields import MessageError, read_integer, read_text, read_texts
 from automl.hardware.agent.protocol import AgentFacts, AnswerOrder
 from automl.hardware.answers import RawOutputs
+from automl.hardware.providers import LOADING_S
 from automl.hardware.remote_job import FileKey, LostJobError, RemoteJob, upload
 from automl.hardware.remote_link import AgentLink, plain
+from automl.records.provider import Provider
 from automl.storage import sha256_file
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class AnswerFile:
     path: Path
     sha256: str
     threads: int
+    provider: Provider = "cpu"
 
 
 def answer_frames(
@@ -60,7 +63,7 @@ def answer_frames(
         for batch in _batches(frames):
             stack = Path(folder) / "frames.npy"
             np.save(stack, np.stack(batch), allow_pickle=False)
-            order = AnswerOrder(file.sha256, sha256_file(stack), file.threads)
+            order = AnswerOrder(file.sha256, sha256_file(stack), file.threads, file.provider)
             files: dict[FileKey, Path] = {
                 ("models", file.sha256): file.path,
                 ("frames", order.frames): stack,
@@ -98,7 +101,7 @@ class _Batch:
                     raise AutomlError(f"{self.link.url} does not take a file: {refused}.")
             if job.submit():
                 raise LostJobError("the device does not keep the files it is sent")
-            result = job.result(lambda _: None, limit_s=_ANSWER_S)
+            result = job.result(lambda _: None, limit_s=_ANSWER_S + LOADING_S[self.order.provider])
             if "failed" in result:
                 failed = plain(read_text(result, "failed"))
                 raise AutomlError(f"{self.link.url} cannot run the file: {failed}.")

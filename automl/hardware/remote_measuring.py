@@ -20,10 +20,12 @@ import numpy as np
 from automl.hardware.agent.fields import MessageError, as_object, read_list
 from automl.hardware.agent.protocol import MOST_REQUESTS, AgentFacts, MeasureOrder
 from automl.hardware.device import Announcer, MeasureFailure, MeasureRequest
+from automl.hardware.providers import EXECUTION_PROVIDERS, LOADING_S
 from automl.hardware.remote_job import FileKey, LostJobError, RemoteJob, upload
 from automl.hardware.remote_link import AgentLink, LinkError, plain
 from automl.predictor import ImageError, decode_image
 from automl.records.measurement import Measurement
+from automl.records.provider import Provider, join_device
 from automl.records.serialize import load_record
 from automl.records.spec import Scope
 from automl.storage import sha256_bytes, sha256_file
@@ -52,6 +54,7 @@ class Measuring:
         facts: AgentFacts,
         requests: Sequence[MeasureRequest],
         *,
+        provider: Provider,
         folder: Path,
         progress: Callable[[str], None],
         sleep: Callable[[float], None],
@@ -63,6 +66,7 @@ class Measuring:
             link: to the agent.
             facts: what the agent says of itself.
             requests: what to measure.
+            provider: what of the device runs the models.
             folder: an empty one, for frames that are sent.
             progress: called with a line for people.
             sleep: waits a number of seconds.
@@ -71,6 +75,7 @@ class Measuring:
         self._link = link
         self._facts = facts
         self._requests = requests
+        self._provider = provider
         self._folder = folder
         self._progress = progress
         self._announcer = Announcer(len(requests), progress)
@@ -184,7 +189,8 @@ class Measuring:
             with RemoteJob(self._link, order, sleep=self._sleep) as job:
                 missing = job.submit()
                 if not missing:
-                    limit_s = _START_S + sum(3 * (r.max_seconds + _GRACE_S) for r in order.requests)
+                    grace_s = _GRACE_S + LOADING_S[self._provider]
+                    limit_s = _START_S + sum(3 * (r.max_seconds + grace_s) for r in order.requests)
                     self._take(rest, job.result(self._tell, limit_s=limit_s))
                     return
             self._upload(missing, rest)
@@ -201,7 +207,7 @@ class Measuring:
                         self._fail(index, why)
 
     def _order(self, indexes: Sequence[int]) -> MeasureOrder:
-        return MeasureOrder(tuple(self._sent[index] for index in indexes))
+        return MeasureOrder(tuple(self._sent[index] for index in indexes), self._provider)
 
     def _take(self, rest: Sequence[int], result: Mapping[str, Any]) -> None:
         listed = read_list(result, "answers", len(rest))
@@ -221,12 +227,13 @@ class Measuring:
             return MeasureFailure(
                 request.path, f"the agent's answer is damaged: {plain(str(error))}"
             )
-        if not _belongs(given, request):
+        is_there = given.host.provider == EXECUTION_PROVIDERS[self._provider]
+        if not is_there or not _belongs(given, request):
             return MeasureFailure(request.path, "the agent's answer belongs to another request")
         return replace(
             given,
             source="measured",
-            host=replace(given.host, device=self._link.url),
+            host=replace(given.host, device=join_device(self._link.url, self._provider)),
             size_bytes=Path(request.path).stat().st_size,
             measured_at=self._clock().isoformat(timespec="seconds"),
         )
@@ -259,6 +266,9 @@ def _belongs(given: Measurement, request: MeasureRequest) -> bool:
     intervals = (given.p50_ms, given.p90_ms, given.p95_ms, given.p99_ms)
     numbers = [n for i in intervals for n in (i.low, i.value, i.high)]
     numbers += [given.mean_ms, given.cpu_ms, given.seconds, given.load]
+    if given.energy is not None:
+        energy = given.energy
+        numbers += [energy.joules, energy.load_w, energy.idle_w, energy.seconds]
     return (
         given.artifact_sha256 == request.sha256
         and given.threads == request.threads

@@ -6,7 +6,8 @@ slow spell of the machine hits all alike. Each block begins with one untimed run
 hold this model, not the one before.
 
 Lines: ``{"at": index}`` before anything is done with a model, so that a crash can be attributed;
-``{"done": index, "times_ns": [...], "cpu_ns": ..., "frame_size": [h, w], "stopped_early": ...}``;
+``{"done": index, "times_ns": [...], "cpu_ns": ..., "frame_size": [h, w], "stopped_early": ...,
+"energy": {...} or null}``;
 ``{"failed": index, "error": "..."}``.
 """
 
@@ -19,8 +20,10 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TextIO
 
+from automl.hardware.energy import EnergyLog, NoEnergyError, PowerMeter, open_meter
 from automl.hardware.inputs import Job, build_call
 from automl.hardware.statistics import cannot_fit
 
@@ -32,6 +35,9 @@ BLOCK_S = 0.025
 time."""
 BLOCK_MAX_S = 0.5
 """A block of a slow model ends here."""
+_BLOCK_REFRESHES = 5
+"""Where energy is counted a block is so many refreshes of the counters long, so that the power that a
+model draws can be told from that of the one before."""
 _SETTLE_STEP_S = 0.002
 _SETTLE_STEPS = 100
 _SETTLE_QUIET_STEPS = 3
@@ -52,6 +58,7 @@ class _Subject:
     cpu_ns: int = 0
     spent_s: float = 0.0
     stopped_early: bool = False
+    energy: EnergyLog = field(default_factory=EnergyLog)
 
     def warm_up(self) -> None:
         """Run untimed until memory is allocated and the processor is at speed."""
@@ -63,23 +70,33 @@ class _Subject:
                 break
         self.spent_s += time.perf_counter() - start
 
-    def run_block(self, *, is_shared: bool) -> None:
+    def run_block(self, *, is_shared: bool, power: _Power | None = None) -> None:
         """Time a few runs in a row; ``is_shared`` when models with several threads take turns."""
         if is_shared:
             _settle()
         begin = time.perf_counter()
         self.call()
+        if power is None:
+            self._time_runs(BLOCK_S)
+        else:
+            joules, since = power.meter.at_refresh(self.call)
+            self._time_runs(max(BLOCK_S, _BLOCK_REFRESHES * power.meter.step_s))
+            joules_now, now = power.meter.at_refresh(self.call)
+            self.energy.joules += joules_now - joules
+            self.energy.seconds += now - since
+        self.spent_s += time.perf_counter() - begin
+
+    def _time_runs(self, least_s: float) -> None:
         cpu_begin = time.process_time_ns()
         start = time.perf_counter()
         runs, passed = 0, 0.0
-        while (runs < BLOCK_RUNS or passed < BLOCK_S) and passed < BLOCK_MAX_S:
+        while (runs < BLOCK_RUNS or passed < least_s) and passed < BLOCK_MAX_S:
             tick = time.perf_counter_ns()
             self.call()
             self.times_ns.append(time.perf_counter_ns() - tick)
             runs += 1
             passed = time.perf_counter() - start
         self.cpu_ns += time.process_time_ns() - cpu_begin
-        self.spent_s += time.perf_counter() - begin
 
     def is_finished(self) -> bool:
         """Whether enough is known of this model."""
@@ -92,13 +109,33 @@ class _Subject:
             self.spent_s >= job["max_seconds"]
         )
 
-    def result(self) -> dict[str, object]:
+    def result(self, power: _Power | None) -> dict[str, object]:
         return {
             "done": self.job["index"],
             "times_ns": self.times_ns,
             "cpu_ns": self.cpu_ns,
             "frame_size": self.frame_size,
             "stopped_early": self.stopped_early,
+            "energy": None if power is None else power.of(self.energy),
+        }
+
+
+@dataclass(frozen=True)
+class _Power:
+    """The machine's energy counters, and what it drew before anything was loaded."""
+
+    meter: PowerMeter
+    idle_w: float
+
+    def of(self, log: EnergyLog) -> dict[str, object] | None:
+        """Return what was counted while a model ran; ``None`` when that says nothing."""
+        if log.above(self.idle_w) is None:
+            return None
+        return {
+            "load_w": log.joules / log.seconds,
+            "idle_w": self.idle_w,
+            "seconds": log.seconds,
+            "source": self.meter.source,
         }
 
 
@@ -106,14 +143,26 @@ def main() -> int:
     """Measure the jobs on stdin and write the results to stdout; 0 when all were tried."""
     jobs: list[Job] = json.load(sys.stdin)
     channel = _own_channel()
+    power = _open_power(jobs)
     subjects = [subject for job in jobs if (subject := _load(job, channel)) is not None]
     gc.collect()
     gc.freeze()
     gc.disable()
     while subjects:
         is_shared = len(subjects) > 1 and any(s.job["threads"] > 1 for s in subjects)
-        subjects = [s for s in subjects if _continues(s, channel, is_shared=is_shared)]
+        subjects = [s for s in subjects if _continues(s, channel, power, is_shared=is_shared)]
     return 0
+
+
+def _open_power(jobs: list[Job]) -> _Power | None:
+    """Return the counters of the machine, or ``None`` where it does not tell."""
+    if not jobs:
+        return None
+    try:
+        meter = open_meter(jobs[0]["provider"], powercap=Path(jobs[0]["powercap"]))
+        return _Power(meter, meter.idle_watts())
+    except NoEnergyError:
+        return None
 
 
 def _settle() -> None:
@@ -150,17 +199,19 @@ def _load(job: Job, channel: TextIO) -> _Subject | None:
     return subject
 
 
-def _continues(subject: _Subject, channel: TextIO, *, is_shared: bool) -> bool:
+def _continues(
+    subject: _Subject, channel: TextIO, power: _Power | None, *, is_shared: bool
+) -> bool:
     """Run one block; report and return ``False`` when the model needs no more."""
     _write(channel, {"at": subject.job["index"]})
     try:
-        subject.run_block(is_shared=is_shared)
+        subject.run_block(is_shared=is_shared, power=power)
     except Exception as error:  # noqa: BLE001 - recorded as this model's failure
         _write(channel, _failure(subject.job, error))
         return False
     if not subject.is_finished():
         return True
-    _write(channel, subject.result())
+    _write(channel, subject.result(power))
     return False
 
 

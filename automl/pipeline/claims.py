@@ -80,7 +80,7 @@ def _latency_claim(budget: LatencyBudget, known: Evidence) -> Claim:
 
 def _measured(known: Measurement) -> str:
     return (
-        f"measured on {known.host.device} ({known.host.cpu}), {_threads(known)}, "
+        f"measured on {known.host.device} ({known.host.runs_on}), {_threads(known)}, "
         f"{known.runs:,} runs in a fresh process, scope {known.scope.value}"
     )
 

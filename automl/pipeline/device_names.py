@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from automl import registry
 from automl.errors import SpecError, did_you_mean
-from automl.records import DeviceProfile, Spec
+from automl.hardware.providers import require_provider
+from automl.records import DeviceProfile, Spec, split_device
 from automl.spec.checks import targets_of
 from automl.spec.devices import form_of
 from automl.spec.problems import InvalidDocumentError, escape
@@ -23,11 +24,22 @@ def check_devices(spec: Spec) -> None:
 
     Raises:
         SpecError: when a name is not known or a file is no device, with the line in the spec.
+        AutomlError: when this machine has not what of it was to run the models.
     """
     for position, target in enumerate(spec.targets):
         name, form = target.device, form_of(target.device)
-        if form == "address" or name in registry.names("device"):
+        machine, provider = split_device(name)
+        if form == "address":
             continue
+        if machine in registry.names("device"):
+            require_provider(provider)
+            continue
+        if form == "name" and provider != "cpu" and _is_known(machine, target.threads):
+            message = (
+                f"'{escape(machine)}' is predicted from figures of its own, so nothing can be chosen "
+                f"that runs the models there; got '{provider}'. Leave '{provider}' out."
+            )
+            raise _problem(spec, position, "provider", message)
         if form == "name" and not _is_known(name, target.threads):
             raise _unknown(spec, position)
         profile_of(name)
@@ -56,15 +68,20 @@ def calibration_of(name: str, threads: int) -> Calibration | None:
 
 
 def _unknown(spec: Spec, position: int) -> SpecError:
-    """Return the error for a name that is not known, with its place in the spec where there is one."""
+    """Return the error for a name that is not known."""
     from automl.hardware.catalogue import device_names
 
     name = escape(spec.targets[position].device)
     known = (*registry.names("device"), *device_names())
     message = f"unknown device '{name}'.{did_you_mean(name[:100], known)}"
+    return _problem(spec, position, "device", message)
+
+
+def _problem(spec: Spec, position: int, key: str, message: str) -> SpecError:
+    """Return the error for a key of a target, with its place in the spec where there is one."""
     document = parse_yaml(spec.text, source=spec.source, kind="spec")
     places = [location for location, _ in targets_of(document.root)]
     if position >= len(places):
         return SpecError(f"target '{escape(spec.targets[position].name)}': {message}")
-    problem = document.problem((*places[position], "device"), message)
+    problem = document.problem((*places[position], key), message)
     return InvalidDocumentError(spec.source, [problem])

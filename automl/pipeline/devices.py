@@ -14,7 +14,16 @@ from automl import registry
 from automl.errors import AutomlError, SpecError
 from automl.hardware.device import Device, MeasureFailure, MeasureRequest
 from automl.pipeline.device_names import calibration_of, check_devices, profile_of
-from automl.records import DeviceProfile, Forecast, Host, Measurement, Scope, Spec, Target
+from automl.records import (
+    DeviceProfile,
+    Forecast,
+    Host,
+    Measurement,
+    Scope,
+    Spec,
+    Target,
+    split_device,
+)
 from automl.spec.devices import form_of
 from automl.spec.problems import escape
 
@@ -219,12 +228,13 @@ def open_device(name: str) -> Device | None:
     Raises:
         SpecError: when it is the address of an agent for which there is no token.
     """
+    machine, provider = split_device(name)
     if form_of(name) == "address":
         from automl.hardware.remote import open_remote
 
-        return open_remote(name)
-    if name in registry.names("device"):
-        return cast(Device, registry.load("device", name)())
+        return open_remote(machine, provider=provider)
+    if machine in registry.names("device"):
+        return cast(Device, registry.load("device", machine)(provider=provider))
     return None
 
 
@@ -238,7 +248,8 @@ def open_measuring_device(name: str) -> Device:
     if found is None:
         raise SpecError(
             "Files are measured on 'local', or on the device at the address of an agent "
-            f"(http://HOST:PORT); got '{escape(name)}'. Start 'automl agent' on the device."
+            f"(http://HOST:PORT), each also with '+cuda' or '+tensorrt'; got '{escape(name)}'. Start "
+            "'automl agent' on the device."
         )
     return found
 

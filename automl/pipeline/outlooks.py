@@ -22,6 +22,7 @@ from automl.records import (
     Spec,
     Target,
     VerdictStatus,
+    split_device,
 )
 from automl.records.planner import (
     BreakEven,
@@ -141,7 +142,8 @@ def _looked(target: Target, hosts: Mapping[str, Host]) -> Looked:
     if profile is not None:
         title = profile.title
     elif host is not None:
-        title = f"this machine ({host.cpu})" if target.device == "local" else host.cpu
+        is_here = split_device(target.device)[0] == "local"
+        title = f"this machine ({host.runs_on})" if is_here else host.runs_on
     else:
         title = target.device
     return Looked(target, title, profile, host)

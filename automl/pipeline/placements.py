@@ -107,7 +107,12 @@ def place(verdict: Verdict, looked: Looked, *, rules: CostRules, frame_bytes: in
         memory_bytes=known.memory_bytes,
         size_bytes=known.size_bytes,
         frames_per_second=frames_per_second(compute_ms, link),
-        energy=energy_of(looked.profile, compute_ms, images_a_day=rules.images_a_day),
+        energy=energy_of(
+            looked.profile,
+            compute_ms,
+            images_a_day=rules.images_a_day,
+            measured=known.energy if isinstance(known, Measurement) else None,
+        ),
         cost=cost_of(looked.profile, compute_ms, rules=rules, link=link),
         link=link,
     )
@@ -162,7 +167,7 @@ def _basis(known: Evidence) -> str:
         return known.explanation
     early = ", stopped early since the budget could not be met" if known.stopped_early else ""
     when = known.measured_at[:10]
-    return f"{known.runs:,} runs on {known.host.cpu} on {when}{early}"
+    return f"{known.runs:,} runs on {known.host.runs_on} on {when}{early}"
 
 
 def _most_accurate(

@@ -197,13 +197,13 @@ def _unmeasured(card: BundleCard, error: str) -> Claim:
 def _latencies(card: BundleCard, measured: Measurement) -> list[Claim]:
     where = "" if measured.host.device == "local" else f"{measured.host.device}, "
     how = (
-        f"measured now on {where}{measured.host.cpu}, {measured.threads} "
+        f"measured now on {where}{measured.host.runs_on}, {measured.threads} "
         f"thread{'s' if measured.threads != 1 else ''}, {measured.runs:,} runs in a fresh process, "
         f"scope {measured.scope.value}"
     )
     before = card.measurement
     if before is not None and before.host.key != measured.host.key:
-        how += f"; the bundle was proven on {before.host.cpu}"
+        how += f"; the bundle was proven on {before.host.runs_on}"
     if card.forecast is not None:
         how += f"; before it was only predicted, for {card.forecast.device}"
     claims = []

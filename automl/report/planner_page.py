@@ -45,8 +45,9 @@ _TERMS: tuple[tuple[str, str], ...] = (
     ),
     (
         "energy an image",
-        "Power of the whole device at work, times the time that an image takes, in millijoules: 1,000 mJ "
-        "a second are one watt. Waiting for the next image is not in it.",
+        "In millijoules: 1,000 mJ a second are one watt. Measured where the machine counts its energy, less "
+        "what it takes when idle; else estimated (“~”): the power of the whole device at work, times the "
+        "time that an image takes. Waiting for the next image is not in it.",
     ),
     (
         "USD a million",

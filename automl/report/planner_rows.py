@@ -54,7 +54,7 @@ class PlacementRow:
     size: str
     """Megabytes."""
     energy: str
-    """Millijoules an image."""
+    """Millijoules an image; ``~12.5`` where it is estimated."""
     cost: str
     """Dollars a million images."""
     day: str
@@ -91,7 +91,9 @@ def row_of(one: Placement, outlook: DeviceOutlook) -> PlacementRow:
         interval="–" if limited is None else format_span(limited.low, limited.high),
         memory=_number(one.memory_bytes, 1e6, mark),
         size=_number(one.size_bytes, 1e6),
-        energy=_number(None if one.energy is None else one.energy.joules, 1e-3, mark),
+        energy=_number(
+            None if one.energy is None else one.energy.joules, 1e-3, energy_mark_of(one)
+        ),
         cost=_number(None if one.cost is None else one.cost.usd_per_million, 1, mark),
         day=_number(None if one.cost is None else one.cost.usd_a_day, 1, mark),
         frames="–"
@@ -109,6 +111,11 @@ def _number(value: float | None, unit: float, mark: str = "") -> str:
 def _from_to(one: Placement) -> str:
     low, high = one.latency_ms["p50"].value, one.latency_ms["p95"].value
     return f"{format_latency(low).removesuffix(' ms')} to {format_latency(high)}"
+
+
+def energy_mark_of(one: Placement) -> str:
+    """Return the mark of an energy that no counter measured, also where the latency was."""
+    return "" if one.energy is None or one.energy.source == "measured" else "~"
 
 
 def mark_of(one: Placement) -> str:

@@ -20,7 +20,7 @@ from automl.report.planner_numbers import (
     format_span,
     format_usd,
 )
-from automl.report.planner_rows import PlacementRow, Tone, mark_of, order_of, row_of
+from automl.report.planner_rows import PlacementRow, Tone, energy_mark_of, mark_of, order_of, row_of
 from automl.report.planner_scale import Bar, LatencyScale, percentile_shown
 from automl.report.words import join_words
 from automl.units import format_latency, format_size, plural
@@ -214,7 +214,7 @@ def _figures(best: Placement, outlook: DeviceOutlook) -> Iterator[PlannerFigure]
         more = "" if waiting is None else f"; {format_energy(waiting)} more for waiting in between"
         yield PlannerFigure(
             "energy an image",
-            f"{mark}{format_energy(best.energy.joules)}",
+            f"{energy_mark_of(best)}{format_energy(best.energy.joules)}",
             f"{best.energy.source}: {best.energy.how}{more}",
         )
     if best.cost is not None:

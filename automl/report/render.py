@@ -20,6 +20,7 @@ from automl.records import RunRecord
 from automl.report.chart import Charts
 from automl.report.charts import build_charts
 from automl.report.glossary import split_terms, terms_of
+from automl.report.planner_numbers import format_energy
 from automl.report.samples import Picture
 from automl.report.view import View, build_view
 from automl.report.words import (
@@ -143,9 +144,9 @@ def _pictures(view: View, images: Mapping[str, bytes]) -> dict[str, str]:
     left = MAX_IMAGE_BYTES
     for picture in view.pictures():
         content = images.get(picture.key)
-        if content is None or len(content) > left:
+        if content is None or len(content) * picture.uses > left:
             continue
-        left -= len(content)
+        left -= len(content) * picture.uses
         encoded = base64.b64encode(content).decode("ascii")
         pictures[picture.key] = f"data:image/jpeg;base64,{encoded}"
     return pictures
@@ -174,6 +175,7 @@ def page_environment(task: str) -> Environment:
     )
     environment.filters.update(
         duration=format_duration,
+        energy=format_energy,
         count=format_count,
         first_upper=first_upper,
         explain=functools.partial(_explain, task=task),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from automl.errors import SpecError, did_you_mean
-from automl.records import Architecture, Augmentation, SearchSpace, Spec
+from automl.records import Architecture, Augmentation, SearchSpace, Spec, split_device
 from automl.spec.problems import Problem, escape, shown
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from automl.spec.yaml_source import Document
 
 __all__ = ["apply_spec", "json_schema", "load_space", "space_names"]
+
+_ACCELERATED = "float16"
+"""What GPUs gain from, and hardly any processor."""
 
 
 def space_names() -> tuple[str, ...]:
@@ -68,7 +71,7 @@ def apply_spec(space: SearchSpace, spec: Spec) -> SearchSpace:
     Raises:
         SpecError: when the spec names an augmentation preset that the space does not define.
     """
-    schemes = spec.quantization.schemes or space.schemes
+    schemes = spec.quantization.schemes or _usual_schemes(space, spec)
     if spec.augmentation is None:
         return replace(space, schemes=schemes)
     chosen = tuple(preset for preset in space.presets if preset.name == spec.augmentation)
@@ -79,6 +82,14 @@ def apply_spec(space: SearchSpace, spec: Spec) -> SearchSpace:
             f"{shown(space.name)}.{did_you_mean(escape(spec.augmentation), known)}"
         )
     return replace(space, schemes=schemes, augmentations=chosen)
+
+
+def _usual_schemes(space: SearchSpace, spec: Spec) -> tuple[str, ...]:
+    """Return the schemes of a space, and float16 where a target runs on what gains from it."""
+    is_accelerated = any(split_device(target.device)[1] != "cpu" for target in spec.targets)
+    if not is_accelerated or _ACCELERATED in space.schemes:
+        return space.schemes
+    return (*space.schemes, _ACCELERATED)
 
 
 def json_schema() -> dict[str, object]:

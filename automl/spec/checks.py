@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterator
 
 from automl.errors import did_you_mean
-from automl.spec.devices import default_name
+from automl.spec.devices import default_name, full_name
 from automl.spec.expected import check_images
 from automl.spec.metrics import METRICS, TaskMetrics, split_key
 from automl.spec.problems import Problem, escape, shown
@@ -63,6 +63,9 @@ def _check_targets(document: Document) -> Iterator[Problem]:
     names: set[str] = set()
     for location, target in targets_of(root):
         device = target.get("device") or "local"
+        provider = target.get("provider")
+        if isinstance(device, str) and isinstance(provider, str):
+            device = full_name(device, provider)
         name = target.get("name") or (default_name(device) if isinstance(device, str) else None)
         if isinstance(name, str) and name.lower() in names:
             message = f"two targets are called {shown(name)}. Give each its own 'name'."

@@ -22,7 +22,7 @@ from automl.records import (
 )
 from automl.records.spec import Percentile
 from automl.spec.checks import WEIGHT_WORDS, looks_like_path
-from automl.spec.devices import default_name, form_of
+from automl.spec.devices import default_name, form_of, full_name
 from automl.spec.expected import class_names
 from automl.spec.fields import slug
 from automl.spec.metrics import METRICS, split_key
@@ -102,7 +102,8 @@ def _options(model: SpecModel) -> TaskOptions:
 
 
 def _target(target: TargetModel, base: Path) -> Target:
-    is_file = form_of(target.device) == "file"
+    device = full_name(target.device, target.provider)
+    is_file = form_of(device) == "file"
     limits = target.latency
     seconds: tuple[tuple[Percentile, float | None], ...] = (
         ("p50", limits.p50),
@@ -111,8 +112,8 @@ def _target(target: TargetModel, base: Path) -> Target:
         ("p99", limits.p99),
     )
     return Target(
-        name=target.name or default_name(target.device),
-        device=_absolute(target.device, base) if is_file else target.device,
+        name=target.name or default_name(device),
+        device=_absolute(device, base) if is_file else device,
         threads=target.threads,
         latency=tuple(
             LatencyBudget(percentile=name, limit_ms=_milliseconds(limit_s))

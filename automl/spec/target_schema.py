@@ -7,7 +7,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, model_validator
 
-from automl.spec.devices import DEVICE
+from automl.records.provider import PROVIDERS, split_device
+from automl.spec.devices import DEVICE, form_of
 from automl.spec.fields import (
     Latency,
     Model,
@@ -81,6 +82,12 @@ class TargetModel(Model):
         example="http://pi.local:8420",
         default="local",
     )
+    provider: Annotated[str, one_of("provider", PROVIDERS)] | None = described(
+        "What of a device that is measured on runs the model: its processor (`cpu`), or an NVIDIA GPU "
+        "through `cuda` or `tensorrt`. `device: local+cuda` says the same in one word. Default: `cpu`.",
+        example="cuda",
+        default=None,
+    )
     threads: Annotated[int, whole_number(1, 1024)] = described(
         "Processor threads the model may use.", example=2, default=1
     )
@@ -102,6 +109,21 @@ class TargetModel(Model):
     size: Size | None = described(
         "The largest model file.", example="8MB", default=None
     )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _has_one_provider(self) -> TargetModel:
+        machine, named = split_device(self.device)
+        if self.provider and form_of(self.device) == "file":
+            raise ValueError(
+                f"a device's file says itself what runs models there; got '{self.provider}'. Delete "
+                "'provider'"
+            )
+        if self.provider and machine != self.device and self.provider != named:
+            raise ValueError(
+                "'provider' is given here and in 'device', differently: "
+                f"'{self.provider}' and '{named}'. Delete one"
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_one_scope(self) -> TargetModel:

@@ -88,6 +88,8 @@ def test_the_default_folder_is_in_the_users_cache() -> None:
     [
         {"graph_hash": "abd"},
         {"host": replace(_HOST, onnxruntime="1.33.0")},
+        {"host": replace(_HOST, provider="CUDAExecutionProvider")},
+        {"host": replace(_HOST, accelerator="NVIDIA L4")},
         {"host": replace(_HOST, instruction_sets=("avx2", "avx512_vnni"))},
         {"threads": 2},
         {"scope": Scope.MODEL},

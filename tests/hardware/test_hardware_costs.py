@@ -16,6 +16,7 @@ from automl.hardware.costs import (
     frames_per_second,
     link_time,
 )
+from automl.records import MeasuredEnergy
 from automl.records.planner import CostRules, LinkTime
 
 RULES = CostRules(life_years=2.0, electricity_usd_kwh=0.36, images_a_day=86_400)
@@ -62,9 +63,17 @@ def test_waiting_is_never_less_than_nothing() -> None:
 
 
 def test_measured_energy_counts_as_it_is() -> None:
-    energy = energy_of(None, 100.0, images_a_day=8_640, measured_joules=0.7)
+    told = MeasuredEnergy(0.7, load_w=12.0, idle_w=5.0, seconds=2.0, source="RAPL: package-0")
+    energy = energy_of(None, 100.0, images_a_day=8_640, measured=told)
     assert energy is not None
-    assert (energy.joules, energy.idle_joules, energy.source) == (0.7, None, "measured")
+    assert (energy.joules, energy.source) == (0.7, "measured")
+    assert energy.idle_joules == pytest.approx(5.0 * 9.9)
+    assert energy.how == (
+        "12 W at work less 5 W when idle, by the counters of the machine (RAPL: package-0)"
+    )
+    known = energy_of(BOARD, 100.0, images_a_day=8_640, measured=told)
+    assert known is not None
+    assert (known.joules, known.idle_joules) == (0.7, pytest.approx(2.0 * 9.9))
 
 
 def test_an_estimated_power_is_told_from_a_published_one() -> None:

@@ -242,6 +242,8 @@ def test_networks_take_turns_so_that_a_slow_spell_hits_all(make_network: Make) -
             "max_seconds": 5.0,
             "budgets": [],
             "image": None,
+            "provider": "cpu",
+            "powercap": "/sys/class/powercap",
         }
         for index in range(3)
     ]

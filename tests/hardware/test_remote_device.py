@@ -19,6 +19,7 @@ from agent_process import TOKEN, AgentProcess, Call, Line, failed, free_port, me
 from automl.errors import AutomlError
 from automl.hardware.device import Device, MeasureRequest
 from automl.hardware.local import LocalDevice
+from automl.hardware.providers import provider_state
 from automl.hardware.remote import RemoteDevice
 from automl.records import Measurement, Scope, dump_record, load_record
 
@@ -254,3 +255,20 @@ def test_proxies_of_the_environment_are_not_asked(
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     assert agent.device().host().device == agent.url
+
+
+@pytest.mark.skipif(provider_state("tensorrt").reason is None, reason="TensorRT is there")
+def test_an_agent_is_not_asked_for_what_it_does_not_offer(
+    agent: AgentProcess, make_network: Make
+) -> None:
+    offered = ", ".join(("cpu", *agent.device().facts().accelerators))
+    device = RemoteDevice(agent.url, TOKEN, provider="tensorrt")
+    assert device.name == f"{agent.url}+tensorrt"
+    network = make_network()
+    for ask in (device.host, lambda: device.measure([network.request()])):
+        with pytest.raises(AutomlError) as error:
+            ask()
+        assert str(error.value) == (
+            f"The agent at {agent.url} cannot run models on TensorRT (provider 'tensorrt'); it offers: "
+            f"{offered}. Run `automl doctor` there: it says what is missing. Then start the agent again."
+        )

@@ -14,6 +14,7 @@ from automl.hardware.device import MeasureFailure, MeasureRequest
 from automl.hardware.local import LocalDevice
 from automl.hardware.prediction.calibration import Calibration, CallCost, save_calibration
 from automl.hardware.prediction.forecaster import Forecaster
+from automl.hardware.providers import provider_state
 from automl.pipeline.device_names import check_devices
 from automl.pipeline.devices import Devices, open_device
 from automl.pipeline.engine import run
@@ -194,3 +195,30 @@ def test_a_device_that_only_its_calibration_describes_is_predicted(
     devices = Devices.open(spec)
     assert not devices.is_measured(spec.targets[0])
     assert isinstance(devices.predictor(spec.targets[0]), Forecaster)
+
+
+def test_a_device_of_the_catalogue_has_a_provider_of_its_own() -> None:
+    spec = make_spec("  - {device: rtx-4090, provider: cuda, latency: 5ms}\n")
+    with pytest.raises(InvalidDocumentError) as error:
+        check_devices(spec)
+    assert str(error.value) == (
+        "s.yaml:4:24: targets[0].provider: 'rtx-4090' is predicted from figures of its own, so nothing "
+        "can be chosen that runs the models there; got 'cuda'. Leave 'cuda' out."
+    )
+
+
+@pytest.mark.skipif(provider_state("cuda").reason is None, reason="CUDA is there")
+def test_a_machine_without_the_provider_is_refused_before_a_run_has_a_folder(
+    tmp_path: Path,
+) -> None:
+    spec = make_spec("  - {provider: cuda, latency: 5ms}\n", base=tmp_path)
+    with pytest.raises(AutomlError, match=r"^This machine cannot run models on CUDA ") as error:
+        run(replace(spec, output=str(tmp_path / "runs")))
+    assert error.value.exit_code == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_device_is_opened_with_what_runs_the_models() -> None:
+    device = open_device("local+tensorrt")
+    assert device is not None
+    assert device.name == "local+tensorrt"

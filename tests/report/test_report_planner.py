@@ -15,7 +15,7 @@ from record_makers import HOST, architecture, measurement
 from automl.cli.planner_table import print_hardware_plan
 from automl.hardware.costs import DEFAULT_RULES, assumptions_of, break_even
 from automl.pipeline.placements import RANKING, Looked, outlook_of, place
-from automl.records import Evidence, Forecast, Measurement, Verdict
+from automl.records import Evidence, Forecast, MeasuredEnergy, Measurement, Verdict
 from automl.records.planner import Cheapest, HardwarePlan, Network
 from automl.report.planner_numbers import (
     format_energy,
@@ -134,6 +134,22 @@ def test_every_number_of_a_prediction_is_marked_and_none_of_a_measurement() -> N
     assert (best.verdict, other.verdict) == ("fits", "unsure")
     assert board.source.startswith("predicted, from the published figures")
     assert here.source.startswith("measured, ")
+
+
+def test_energy_is_marked_unless_the_machine_counted_it() -> None:
+    told = MeasuredEnergy(0.0042, load_w=12.0, idle_w=5.0, seconds=2.0, source="RAPL: package-0")
+    counted = replace(measurement(10.0), energy=told)
+    at = Looked(target_on("local"), BOARD.title, BOARD, HOST)
+    (here,) = build_planner_view(hardware([(at, "net_a", counted)])).devices
+    assert here.rows[0].energy == "4.20"
+    (figure,) = [one for one in here.figures if one.label == "energy an image"]
+    assert figure.value == "4.20 mJ"
+    assert figure.note.startswith("measured: 12 W at work less 5 W when idle, by the counters")
+    (here,) = build_planner_view(hardware([(at, "net_a", measurement(10.0))])).devices
+    assert here.rows[0].energy.startswith("~")
+    (figure,) = [one for one in here.figures if one.label == "energy an image"]
+    assert figure.value.startswith("~")
+    assert figure.note.startswith("estimated: 10 W under load")
 
 
 def test_rows_are_in_units_that_can_be_compared() -> None:

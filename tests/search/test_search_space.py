@@ -111,6 +111,16 @@ def test_spec_overrides_schemes_and_augmentation(tmp_path: Path) -> None:
     assert changed.architectures == space.architectures
 
 
+def test_float16_is_tried_where_a_target_gains_from_it(tmp_path: Path) -> None:
+    space = load(tmp_path, SPACE)
+    assert "float16" not in apply_spec(space, spec()).schemes
+    text = "task: classification\ndata: ./images\ntarget: {provider: cuda, latency: 1ms}\n"
+    on_gpu = parse_spec(text, source="spec.yaml", base=tmp_path)
+    assert apply_spec(space, on_gpu).schemes == (*space.schemes, "float16")
+    chosen = parse_spec(f"{text}quantization: [float32]\n", source="spec.yaml", base=tmp_path)
+    assert apply_spec(space, chosen).schemes == ("float32",)
+
+
 def test_unknown_preset_in_a_spec_names_the_closest(tmp_path: Path) -> None:
     space = load_space("quick", task="classification")
     with pytest.raises(SpecError) as caught:

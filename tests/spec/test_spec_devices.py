@@ -83,3 +83,60 @@ def test_what_is_no_device_in_form_is_refused_with_its_line(device: str) -> None
         targets(f"  - {{device: '{device}', latency: 1ms}}\n")
     (problem,) = caught.value.problems
     assert (problem.line, problem.path) == (4, "targets[0].device")
+
+
+@pytest.mark.parametrize(
+    ("target", "device", "name"),
+    [
+        ("{latency: 1ms, provider: cpu}", "local", "local"),
+        ("{latency: 1ms, provider: cuda}", "local+cuda", "local-cuda"),
+        ("{latency: 1ms, device: local+tensorrt}", "local+tensorrt", "local-tensorrt"),
+        ("{latency: 1ms, device: local+cuda, provider: cuda}", "local+cuda", "local-cuda"),
+        ("{latency: 1ms, device: local+cpu}", "local", "local"),
+        (
+            "{latency: 1ms, device: 'http://jetson.local:8420/', provider: cuda}",
+            "http://jetson.local:8420+cuda",
+            "jetson-local-8420-cuda",
+        ),
+        (
+            "{latency: 1ms, device: 'http://jetson.local:8420/+cuda'}",
+            "http://jetson.local:8420+cuda",
+            "jetson-local-8420-cuda",
+        ),
+        ("{latency: 1ms, device: ./a+cuda.yaml}", "/specs/a+cuda.yaml", "a-cuda"),
+    ],
+)
+def test_what_runs_the_models_is_a_part_of_the_device(target: str, device: str, name: str) -> None:
+    assert targets(f"  - {target}\n") == [(device, name)]
+
+
+def test_one_machine_is_several_devices_by_what_runs_the_models() -> None:
+    text = "  - {latency: 1ms}\n  - {latency: 1ms, provider: cuda}\n"
+    assert targets(text) == [("local", "local"), ("local+cuda", "local-cuda")]
+
+
+@pytest.mark.parametrize(
+    ("target", "problem"),
+    [
+        (
+            "{latency: 1ms, provider: cudda}",
+            "s.yaml:4:20: targets[0].provider: unknown provider 'cudda'. Did you mean 'cuda'?",
+        ),
+        (
+            "{latency: 1ms, device: local+cuda, provider: cpu}",
+            "'provider' is given here and in 'device', differently: 'cpu' and 'cuda'. Delete one",
+        ),
+        (
+            "{latency: 1ms, device: ./board.yaml, provider: cuda}",
+            "a device's file says itself what runs models there; got 'cuda'. Delete 'provider'",
+        ),
+        (
+            "{latency: 1ms, device: local+rocm}",
+            "or the address of an agent (http://HOST:PORT); got 'local+rocm'",
+        ),
+    ],
+)
+def test_what_cannot_run_models_is_refused_with_the_remedy(target: str, problem: str) -> None:
+    with pytest.raises(InvalidDocumentError) as error:
+        targets(f"  - {target}\n")
+    assert problem in str(error.value)

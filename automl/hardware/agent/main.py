@@ -29,6 +29,8 @@ from automl.hardware.agent.server import AgentServer
 from automl.hardware.agent.store import FileStore
 from automl.hardware.agent.workplace import open_workplace
 from automl.hardware.host import local_host
+from automl.hardware.providers import TITLES, provider_state
+from automl.records.provider import PROVIDERS, Provider
 from automl.units import format_size, parse_size_bytes
 
 __all__ = ["LOOPBACK", "TOKEN_VARIABLE", "AgentSettings", "main", "parse_cores", "serve"]
@@ -192,7 +194,8 @@ def _open(settings: AgentSettings, token: str, folder: Path, stack: ExitStack) -
         max_upload_bytes=settings.max_upload_bytes,
         max_store_bytes=_STORE_FACTOR * settings.max_upload_bytes,
     )
-    jobs = Jobs(store, folder / "outputs", code=_unpacked(folder))
+    code = _unpacked(folder)
+    jobs = Jobs(store, folder / "outputs", code=code)
     stack.callback(jobs.close)
     facts = AgentFacts(
         protocol=PROTOCOL,
@@ -201,6 +204,7 @@ def _open(settings: AgentSettings, token: str, folder: Path, stack: ExitStack) -
         max_upload_bytes=store.max_upload_bytes,
         max_store_bytes=store.max_store_bytes,
         has_pillow=find_spec("PIL") is not None,
+        accelerators=_accelerators(code),
     )
     rules = AccessRules(token, hosts=settings.allow_hosts, sleep=time.sleep)
     address = (settings.host, settings.port)
@@ -213,6 +217,12 @@ def _open(settings: AgentSettings, token: str, folder: Path, stack: ExitStack) -
         ) from error
     stack.callback(server.server_close)
     return server
+
+
+def _accelerators(code: Path | None) -> dict[Provider, str]:
+    """Return what besides the processor can run models here, by provider."""
+    states = [provider_state(provider, code=code) for provider in PROVIDERS if provider != "cpu"]
+    return {s.provider: s.accelerator or TITLES[s.provider] for s in states if s.reason is None}
 
 
 def _unpacked(folder: Path) -> Path | None:
@@ -242,6 +252,8 @@ def _greeting(settings: AgentSettings, server: AgentServer, token: str | None) -
         "and in the spec, under target:",
         f"    device: {url}",
     ]
+    for provider, accelerator in server.facts.accelerators.items():
+        lines.append(f"    provider: {provider}    (to run on {accelerator})")
     if not server.facts.has_pillow:
         lines.append("Pillow is not installed here: scope 'file' (decoding) cannot be measured.")
     if is_open:

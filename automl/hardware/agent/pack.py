@@ -22,8 +22,10 @@ _ENTRIES = (
     "automl.hardware.agent.runner",
     "automl.hardware.worker",
     "automl.hardware.footprint",
+    "automl.hardware.providers",
 )
-"""The processes of an agent: the server, a job, what is timed, and what is weighed."""
+"""The processes of an agent: the server, a job, what is timed, what is weighed, and what looks whether
+an accelerator works."""
 _ROOT = Path(__file__).resolve().parents[3]
 """What holds the package ``automl``."""
 _SHEBANG = b"#!/usr/bin/env python3\n"

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from automl.hardware.agent.fields import (
@@ -36,6 +36,7 @@ from automl.hardware.agent.fields import (
 )
 from automl.hardware.device import MeasureRequest
 from automl.records.measurement import Host
+from automl.records.provider import PROVIDERS, Provider
 from automl.records.spec import LatencyBudget, Percentile, Scope
 
 __all__ = [
@@ -83,6 +84,8 @@ class AgentFacts:
     """All files of a job must fit in."""
     has_pillow: bool
     """Without it scope ``file`` cannot be measured."""
+    accelerators: Mapping[Provider, str] = field(default_factory=dict)
+    """What else than the processor can run models there: the provider, and what it runs on."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ class MeasureOrder:
     """Measure files. In each request ``path`` is empty, ``image`` a file as ``kind/sha256``."""
 
     requests: tuple[MeasureRequest, ...]
+    provider: Provider = "cpu"
 
     def files(self) -> frozenset[tuple[FileKind, str]]:
         """Return what must have been uploaded."""
@@ -104,6 +108,7 @@ class AnswerOrder:
     model: str
     frames: str
     threads: int
+    provider: Provider = "cpu"
 
     def files(self) -> frozenset[tuple[FileKind, str]]:
         """Return what must have been uploaded."""
@@ -157,6 +162,7 @@ def facts_from(message: Mapping[str, Any]) -> AgentFacts:
         max_upload_bytes=read_integer(message, "max_upload_bytes", 1, 2**60),
         max_store_bytes=read_integer(message, "max_store_bytes", 1, 2**60),
         has_pillow=read_boolean(message, "has_pillow"),
+        accelerators=_accelerators(message),
     )
 
 
@@ -164,7 +170,11 @@ def order_to_json(order: Order) -> dict[str, Any]:
     """Return an order as plain values."""
     if isinstance(order, AnswerOrder):
         return {"kind": "answer"} | asdict(order)
-    return {"kind": "measure", "requests": [asdict(request) for request in order.requests]}
+    return {
+        "kind": "measure",
+        "requests": [asdict(request) for request in order.requests],
+        "provider": order.provider,
+    }
 
 
 def order_from(message: Mapping[str, Any]) -> Order:
@@ -179,13 +189,16 @@ def order_from(message: Mapping[str, Any]) -> Order:
             model=read_sha256(message, "model"),
             frames=read_sha256(message, "frames"),
             threads=read_integer(message, "threads", 1, _MOST_THREADS),
+            provider=_provider(message),
         )
     if kind != "measure":
         raise MessageError(f"kind: 'measure' or 'answer'; got {shown(kind)}")
     requests = read_list(message, "requests", MOST_REQUESTS)
     if not requests:
         raise MessageError("requests: at least one; got none")
-    return MeasureOrder(tuple(_request(as_object(one, "requests")) for one in requests))
+    return MeasureOrder(
+        tuple(_request(as_object(one, "requests")) for one in requests), _provider(message)
+    )
 
 
 def split_image(image: str) -> tuple[FileKind, str]:
@@ -227,6 +240,21 @@ def _request(message: Mapping[str, Any]) -> MeasureRequest:
         image=image,
         max_seconds=read_number(message, "max_seconds", _MOST_SECONDS),
     )
+
+
+def _provider(message: Mapping[str, Any]) -> Provider:
+    """Return what is to run the models: the processor, unless a client says otherwise."""
+    name = read_text(message, "provider") if "provider" in message else "cpu"
+    for known in PROVIDERS:
+        if name == known:
+            return known
+    raise MessageError(f"provider: one of {', '.join(PROVIDERS)}; got {shown(name)}")
+
+
+def _accelerators(message: Mapping[str, Any]) -> dict[Provider, str]:
+    """Return what an agent can run models on; one of an earlier version says nothing of it."""
+    told = read_object(message, "accelerators") if "accelerators" in message else {}
+    return {known: read_text(told, known) for known in PROVIDERS if known in told}
 
 
 def _budget(message: Mapping[str, Any]) -> LatencyBudget:

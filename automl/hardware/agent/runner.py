@@ -74,7 +74,7 @@ def _measure(
     requests = [_with_paths(request, paths) for request in order.requests]
     refused = {i: why for i, r in enumerate(requests) if (why := _refusal(r)) is not None}
     measured = iter(
-        LocalDevice().measure(
+        LocalDevice(provider=order.provider).measure(
             [request for i, request in enumerate(requests) if i not in refused],
             progress=lambda text: _write(channel, {"note": text}),
         )
@@ -117,7 +117,9 @@ def _answer(
     frames = np.load(paths[f"frames/{order.frames}"], mmap_mode="r", allow_pickle=False)
     if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8:
         return {"failed": f"frames are (n, H, W, 3) uint8; got {frames.shape} {frames.dtype}"}
-    given = raw_outputs(paths[f"models/{order.model}"], frames, threads=order.threads)
+    given = raw_outputs(
+        paths[f"models/{order.model}"], frames, threads=order.threads, provider=order.provider
+    )
     names: list[str] = []
     try:
         with zipfile.ZipFile(outputs, "w", zipfile.ZIP_STORED) as archive:

@@ -18,6 +18,7 @@ from typing import Any
 from automl.hardware.agent.protocol import MeasureOrder, Order, order_to_json
 from automl.hardware.agent.store import FileStore
 from automl.hardware.process import how_it_ended
+from automl.hardware.providers import LOADING_S
 
 __all__ = ["LostRunnerError", "RunnerProcess"]
 
@@ -143,6 +144,7 @@ def _environment(code: Path | None, folder: Path) -> dict[str, str]:
 
 def _time_limit_s(order: Order) -> float:
     if not isinstance(order, MeasureOrder):
-        return _START_S + _ANSWER_S
+        return _START_S + _ANSWER_S + LOADING_S[order.provider]
     # A model may be timed twice (once more alone) and run once for its memory.
-    return _START_S + sum(3 * (r.max_seconds + _GRACE_S) for r in order.requests)
+    grace_s = _GRACE_S + LOADING_S[order.provider]
+    return _START_S + sum(3 * (r.max_seconds + grace_s) for r in order.requests)
