@@ -109,7 +109,14 @@ def _print(ended: Batch) -> None:
         outcome = f"[{colours[row.tone]}]{row.status}[/]"
         names = (safe(row.name) if row.is_first else "", safe(row.target))
         spent = (row.time, row.cost) if row.is_first else ("", "")
-        table.add_row(*names, outcome, safe(row.candidate), row.score, safe(row.latency), *spent)
+        table.add_row(
+            *names,
+            outcome,
+            safe(row.candidate),
+            f"{row.metric} {row.score}".strip(),
+            safe(row.latency),
+            *spent,
+        )
     screen.print(table)
     for row in batch_rows(ended):
         if row.problem and row.is_first:

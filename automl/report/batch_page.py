@@ -31,9 +31,13 @@ class BatchRow:
     tone: str
     candidate: str
     score: str
+    metric: str
+    """What the score is; empty where there is none."""
     latency: str
     limit: str
     time: str
+    allowed: str
+    """What the spec's time allows; empty where nothing ran."""
     cost: str
     problem: str
     report: str | None
@@ -101,16 +105,17 @@ def _outcome(batch: Batch) -> str:
 
 
 def _rows(entry: BatchEntry, batch: Batch) -> tuple[BatchRow, ...]:
-    empty = (entry.status.value, _TONES[entry.status], "–", "–", "–", "–")
+    empty = (entry.status.value, _TONES[entry.status], "–", "–", "", "–", "")
     found = [
         (
             target.name,
             "fits" if target.fits else "does not fit",
             "good" if target.fits else "bad",
             target.candidate or "nothing fits",
-            "–" if target.score is None else f"{entry.objective} {target.score:.4f}",
+            "–" if target.score is None else f"{target.score:.4f}",
+            "" if target.score is None else entry.objective,
             (target.got or "–") + ("" if target.proven or not target.got else " (predicted)"),
-            target.limit or "–",
+            target.limit.removeprefix("latency "),
         )
         for target in entry.targets
     ]
@@ -120,8 +125,9 @@ def _rows(entry: BatchEntry, batch: Batch) -> tuple[BatchRow, ...]:
             entry.number,
             entry.name,
             *words,
-            time=f"{format_duration(entry.seconds)} of {format_duration(entry.allowed_s)}",
-            cost=_cost(entry, batch.price_usd_hour),
+            time=format_duration(entry.seconds) if entry.seconds else "–",
+            allowed=f"of {format_duration(entry.allowed_s)}" if entry.seconds else "",
+            cost=_cost(entry, batch.price_usd_hour) if entry.seconds else "–",
             problem=entry.problem or "",
             report=report,
             is_first=place == 0,
