@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from automl.records import Spec
+from automl.pipeline.clock import SharedClock
+from automl.records import PlannedArchitecture, Spec
 
 __all__ = ["TrialContext"]
 
@@ -17,12 +18,15 @@ class TrialContext:
     spec: Spec
     schemes: dict[str, tuple[str, ...]]
     """Feasible schemes by architecture key."""
+    planned: tuple[PlannedArchitecture, ...]
+    """The feasible architectures."""
     weights: dict[str, str]
     """Source of the pretrained weights by backbone; those without are trained from scratch."""
     instruction_sets: tuple[str, ...]
     threads: int
     gpus: float
-    run_started: float
-    """``time.time()`` of the run's start, less what earlier parts of it took: only for display."""
-    ends_at: float
-    """``time.time()`` when the last trial must have been written."""
+    clock: SharedClock
+    ends_after_s: float
+    """Second of the run when the last trial must have been written."""
+    owner: str | None = None
+    """What the lock of the run's folder says of the driver."""

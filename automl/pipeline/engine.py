@@ -7,27 +7,40 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from automl.errors import RunError, RunInterruptedError
+from automl.errors import RunError, RunInterruptedError, StorageError
 from automl.export.metadata import package_versions
+from automl.pipeline.climbing import feasible_architectures, ladder_notes, open_ladder
+from automl.pipeline.clock import RunClock
 from automl.pipeline.compute import check_cluster, search_resources, with_address
 from automl.pipeline.context import TrialContext
 from automl.pipeline.delivery import deliver
 from automl.pipeline.device_names import check_devices
 from automl.pipeline.devices import Devices
 from automl.pipeline.folder import RunFolder, RunState
+from automl.pipeline.guarded import GuardedListener
 from automl.pipeline.history import first_deployable_s, make_record, read_run
+from automl.pipeline.last_words import last_words
 from automl.pipeline.listener import Listener
 from automl.pipeline.mirror import mirrored, new_run_path
 from automl.pipeline.observer import Observer, Silent
+from automl.pipeline.pace import SHORTEST_TRIAL_SECONDS, Pace
 from automl.pipeline.planning import make_plan, prepare_data, read_space
 from automl.pipeline.proof import Prover, proof_seconds
 from automl.pipeline.quality import find_quality, rule_notes
+from automl.pipeline.recovery import (
+    is_complete,
+    is_deliverable,
+    is_delivered,
+    recover,
+    recover_state,
+)
+from automl.pipeline.remembering import remember, with_experience
 from automl.pipeline.reporting import write_report
 from automl.pipeline.session import SessionFactory
 from automl.pipeline.workers import WorkerPool
@@ -39,17 +52,16 @@ from automl.records import (
     RunRecord,
     Spec,
     StageTime,
-    TrialStatus,
 )
 from automl.search.executor import search
-from automl.search.study import StudySpace, first_points
+from automl.search.recollection import recalled_points
+from automl.search.study import StudySpace
+from automl.storage import storage_error
 
 __all__ = ["plan_only", "resume", "run"]
 
 _PLANNING_SHARE = 0.5
 """Planning may use at most this share of search.time; the rest trains."""
-_SHORTEST_TRIAL_SECONDS = 15.0
-"""With less time than this before the proof, no first trial is begun."""
 _VERSIONED = (
     "automl",
     "numpy",
@@ -87,6 +99,7 @@ def run(spec: Spec, *, observer: Observer | None = None) -> RunRecord:
         DataError: when the images cannot be used.
         SpecError: when the spec leaves nothing to try.
         RunInterruptedError: on Ctrl-C; everything finished is kept.
+        StorageError: the disk is full, read-only or gone; everything finished is kept.
     """
     check_devices(spec)
     watching = observer or Silent()
@@ -101,6 +114,7 @@ def run(spec: Spec, *, observer: Observer | None = None) -> RunRecord:
             stages=(),
             first_deployable_s=None,
             versions=package_versions(_VERSIONED),
+            spec=spec,
         )
         folder.write_state(state)
         return _Run(spec, folder, state, watching).go()
@@ -112,7 +126,8 @@ def resume(
     """Finish a run that was interrupted, keeping every finished trial.
 
     A run that ended already is returned as it is, unless a device was lost at its end: then its targets
-    are decided again, now that it may be back.
+    are decided again, now that it may be back. Damaged files are made again from the rest; the observer
+    is told which, and which trials must be repeated.
 
     Args:
         address: of a Ray cluster, instead of the spec's.
@@ -120,42 +135,24 @@ def resume(
     Raises:
         RunError: no run there, in use, or the data changed since it began.
         RunInterruptedError: on Ctrl-C.
+        StorageError: the disk is full, read-only or gone.
     """
     watching = observer or Silent()
     folder = RunFolder.existing(path)
-    spec = with_address(folder.read_spec(), address)
+    began = folder.read_spec()
+    spec = with_address(began, address)
     with folder.lock(), mirrored(spec.output, path, note=watching.note):
+        if is_complete(folder):
+            return read_run(path)
+        for note in recover(folder, began):
+            watching.note(note)
         state = folder.read_state()
         if state is None:
-            raise RunError(f"'{path}/run.json' is missing or damaged; start the run again.")
-        selection = folder.read_selection()
-        if selection is not None and not any(t.lost for t in selection.targets):
-            record = read_run(path)
-            if not folder.report.exists():
-                write_report(record)
-            return record
-        state = replace(state, resumed=state.resumed + 1)
+            watching.note("'run.json' is damaged; how far the run is follows from its results.")
+            state = recover_state(folder, began, package_versions(_VERSIONED))
+        state = replace(state, resumed=state.resumed + 1, spec=began)
         check_cluster(spec, path)
         return _Run(spec, folder, state, watching).go()
-
-
-@dataclass
-class _Clock:
-    """How long the run has gone on, over all its parts, and when it must end. Monotonic."""
-
-    earlier_s: float
-    limit_s: float
-
-    def __post_init__(self) -> None:
-        self._started = time.monotonic()
-
-    @property
-    def elapsed_s(self) -> float:
-        return self.earlier_s + time.monotonic() - self._started
-
-    @property
-    def left_s(self) -> float:
-        return self.limit_s - self.elapsed_s
 
 
 class _Run:
@@ -166,22 +163,37 @@ class _Run:
         self._folder = folder
         self._state = state
         self._observer = observer
-        self._clock = _Clock(state.elapsed_s, spec.search.time_s)
+        self._clock = RunClock(state.elapsed_s, spec.search.time_s)
 
     def go(self) -> RunRecord:
         self._folder.log("begin", resumed=self._state.resumed)
         devices = Devices.open(self._spec)
         try:
-            with WorkerPool(_worker_count(devices.here), threads=1) as pool:
+            with (
+                last_words(self._last_words),
+                WorkerPool(_worker_count(devices.here), threads=1) as pool,
+            ):
                 pool.warm_up()
                 return self._stages(devices, pool)
         except KeyboardInterrupt:
-            self._save()
             self._folder.log("interrupted")
-            raise RunInterruptedError(
-                "Stopped. Everything finished is kept; "
-                f"go on with: automl resume {shlex.quote(str(self._folder.path))}"
-            ) from None
+            raise RunInterruptedError(self._last_words()) from None
+        except Exception as error:
+            failure = storage_error(error)
+            if failure is None:
+                raise
+            raise StorageError(
+                f"{failure} Everything finished is kept; when there is room again, {self._go_on}"
+            ) from error
+
+    @property
+    def _go_on(self) -> str:
+        return f"go on with: automl resume {shlex.quote(str(self._folder.path))}"
+
+    def _last_words(self) -> str:
+        """Keep how far the run is; return how to go on."""
+        self._save()
+        return f"Stopped. Everything finished is kept; {self._go_on}"
 
     def _stages(self, devices: Devices, pool: WorkerPool) -> RunRecord:
         spec, folder = self._spec, self._folder
@@ -213,13 +225,15 @@ class _Run:
             )
             selection = prover.prove()
             for chosen in selection.targets:
-                deliver(chosen, spec=spec, data=data, folder=folder)
+                if is_deliverable(folder, chosen) or not is_delivered(folder, chosen):
+                    deliver(chosen, spec=spec, data=data, folder=folder)
             folder.write_selection(selection)
         with self._stage("report"):
             self._observer.stage("report")
             record = make_record(folder, spec, data, plan, trials, selection, self._state)
             write_report(record)
         record = make_record(folder, spec, data, plan, trials, selection, self._state)
+        remember(record)
         folder.log("end", seconds=round(self._clock.elapsed_s, 1))
         return record
 
@@ -270,6 +284,7 @@ class _Run:
             may_go_on=lambda: self._clock.elapsed_s < limit,
         ).plan
         plan = replace(plan, notes=(*plan.notes, *rule_notes(quality, self._spec)))
+        plan = with_experience(plan, self._spec, data)
         self._folder.write_plan(plan)
         for note in plan.notes:
             self._observer.note(note)
@@ -285,6 +300,9 @@ class _Run:
         left = self._clock.left_s - proof_seconds(spec, plan, data.dataset)
         ends = time.monotonic() + left
         resources = search_resources(spec, devices.here)
+        ladder = open_ladder(spec, plan, data, study, resources)
+        for note in ladder_notes(spec, ladder):
+            self._observer.note(note)
         listener = Listener(
             folder,
             self._observer,
@@ -292,6 +310,7 @@ class _Run:
             left_s=lambda: ends - time.monotonic(),
             changed=self._save,
         )
+        guarded = GuardedListener(listener)
         context = TrialContext(
             folder=str(folder.path.resolve()),
             spec=spec,
@@ -299,25 +318,32 @@ class _Run:
                 a.key: tuple(c.scheme for c in feasible if c.architecture == a)
                 for a in architectures
             },
+            planned=feasible_architectures(plan),
             weights={p.architecture.backbone: p.weights for p in plan.architectures if p.weights},
             instruction_sets=devices.instruction_sets,
             threads=resources.threads,
             gpus=resources.gpus_per_trial,
-            run_started=time.time() - self._clock.elapsed_s,
-            ends_at=time.time() + left,
+            clock=self._clock.shared(),
+            ends_after_s=self._clock.elapsed_s + left,
+            owner=folder.owner,
         )
-        search(
-            study,
-            factory=SessionFactory(context),
-            listener=listener,
-            resources=resources,
-            seed=spec.search.seed,
-            first=first_points(study, plan, tried=tried),
-            tried=tried,
-            trials=spec.search.trials,
-            may_start=_may_start(folder, ends),
-            time_budget_s=left + _SHORTEST_TRIAL_SECONDS,
-        )
+        with guarded.raising_failures():
+            search(
+                study,
+                factory=SessionFactory(context),
+                listener=guarded,
+                resources=resources,
+                seed=spec.search.seed,
+                ladder=ladder,
+                first=recalled_points(plan.recollection, study),
+                tried=tried,
+                probes=folder.read_probes(),
+                unfinished=folder.read_unfinished(),
+                trials=spec.search.trials,
+                may_start=Pace(folder, left_s=lambda: ends - time.monotonic()).may_start,
+                elapsed_s=lambda: self._clock.elapsed_s,
+                time_budget_s=left + SHORTEST_TRIAL_SECONDS,
+            )
         listener.close()
 
     @contextmanager
@@ -334,21 +360,6 @@ class _Run:
     def _save(self) -> None:
         self._state = replace(self._state, elapsed_s=round(self._clock.elapsed_s, 3))
         self._folder.write_state(self._state)
-
-
-def _may_start(folder: RunFolder, ends: float) -> Callable[[], bool]:
-    """Return a check whether a trial begun now would probably end in time."""
-
-    def check() -> bool:
-        done = [
-            sum(t.seconds.values())
-            for t in folder.read_trials()
-            if t.status is TrialStatus.FINISHED
-        ]
-        expected = sum(done) / len(done) if done else _SHORTEST_TRIAL_SECONDS
-        return ends - time.monotonic() > 0.8 * expected
-
-    return check
 
 
 def _changed(before: PreparedData, after: PreparedData) -> str:

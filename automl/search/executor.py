@@ -1,4 +1,4 @@
-"""The search itself: Ray Tune runs the trials, Optuna proposes them, ASHA ends the weak ones.
+"""The search itself: Ray Tune runs the trials, the ladder and Optuna propose them, ASHA ends the weak ones.
 
 The same engine serves a laptop (a local Ray is started and ended here) and a cluster (an address). What
 a trial does is passed in as a factory of sessions, so this module knows nothing of networks. Ray's own
@@ -9,20 +9,21 @@ past trials again.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from automl.errors import RunError
-from automl.records import TrialResult
+from automl.records import Probe, TrialResult
+from automl.search.ladder import Ladder
 from automl.search.nodes import connect
-from automl.search.study import Assignment, StudySpace, assignment_parameters, told_value
+from automl.search.study import Assignment, StudySpace
 
 __all__ = ["Resources", "SessionFactory", "StepReport", "TrialListener", "TrialSession", "search"]
 
-METRIC = "objective"
 _REDUCTION = 2
 """ASHA keeps the better half at each rung (Li et al. 2020, "A System for Massively Parallel HPT")."""
 _FEW_TRIALS = 3
@@ -32,8 +33,6 @@ _GRACE_PERCENT = 40
 """No trial is judged before so much of its training is done: the first quarter is its warm-up. Trials
 of different length are compared at the same part of their schedule; by epochs, a longer training
 always looked worse than a shorter one that was cooling down already."""
-_STARTUP_TRIALS = 6
-"""Trials that Optuna draws at random before its model (TPE) takes over."""
 _OBJECT_STORE_BYTES = 200_000_000
 """Only assignments and reports pass through Ray's object store; images are memory-mapped."""
 
@@ -49,10 +48,19 @@ class StepReport:
     """How much of the training is done, 1 to 100."""
     done: bool
     text: str
+    failed: bool = False
+    """Whether it ended without anything to go by."""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """Of a set of features: the objective by architecture."""
+    seconds: float = 0.0
+    """That the ladder counts: of all of a set of features, of training in a glance."""
 
 
 class TrialSession(Protocol):
-    """One trial under way, in a worker process."""
+    """One trial under way, in a worker process.
+
+    It keeps how far it came by itself, so that another process can go on with it.
+    """
 
     def step(self) -> StepReport:
         """Train one epoch, or after the last one export, quantize, score and write the result."""
@@ -107,30 +115,49 @@ def search(
     listener: TrialListener,
     resources: Resources,
     seed: int,
+    ladder: Ladder,
     first: Sequence[Mapping[str, object]],
     tried: Sequence[TrialResult],
     trials: int | None,
     may_start: Callable[[], bool],
+    elapsed_s: Callable[[], float],
     time_budget_s: float,
+    probes: Sequence[Probe] = (),
+    unfinished: Sequence[TrialResult] = (),
 ) -> None:
-    """Run trials until ``trials`` were tried, ``may_start`` says no, or the time is up.
+    """Run trials until ``trials`` were trained, ``may_start`` says no, or the time is up.
 
     Args:
-        first: parameters to try before Optuna proposes its own, in order.
+        ladder: what is looked at before Optuna proposes trainings.
+        first: parameters to try early, in order, such as what worked for other data.
         tried: results of an earlier part of this run; told to Optuna and counted, never run again.
+        elapsed_s: seconds of the run until now.
+        probes: sets of features of an earlier part of this run.
+        unfinished: trainings of an earlier part, as far as they came; they go on first.
         time_budget_s: hard end; sessions are expected to end by themselves before.
     """
     from ray import tune
     from ray.tune import CheckpointConfig, RunConfig, TuneConfig, Tuner
 
-    remaining = None if trials is None else max(0, trials - len(tried))
-    if remaining == 0 or time_budget_s <= 0 or not may_start():
+    from automl.search.proposals import METRIC, History, LadderSearch
+
+    trained = sum(result.rung == "train" for result in tried)
+    if (trials is not None and trained >= trials) or time_budget_s <= 0 or not may_start():
         return
-    searcher = _searcher(study, seed=seed, first=first, tried=tried, may_start=may_start)
     with _ray(resources), tempfile.TemporaryDirectory(prefix="automl-tune-") as scratch:
         trainable = tune.with_resources(
             tune.with_parameters(_trainable(), factory=factory, study=study),
             {"cpu": resources.threads, "gpu": resources.gpus_per_trial},
+        )
+        searcher = LadderSearch(
+            study,
+            ladder,
+            history=History(tried, probes, unfinished),
+            seed=seed,
+            first=first,
+            trials=trials,
+            may_start=may_start,
+            elapsed_s=elapsed_s,
         )
         tuner = Tuner(
             trainable,
@@ -139,7 +166,7 @@ def search(
                 mode="max",
                 search_alg=searcher,
                 scheduler=_scheduler(trials),
-                num_samples=-1 if remaining is None else remaining,
+                num_samples=-1,  # the searcher says when it is over
                 max_concurrent_trials=resources.concurrent,
                 time_budget_s=time_budget_s,
                 reuse_actors=True,
@@ -163,58 +190,35 @@ def _scheduler(trials: int | None) -> Any:
 
     if trials is not None and trials <= _FEW_TRIALS:
         return FIFOScheduler()
-    return ASHAScheduler(
+
+    class TrainingsOnly(ASHAScheduler):  # type: ignore[misc]  # Ray is untyped
+        """ASHA that compares trainings: a glance or a linear head is none of their kind."""
+
+        def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+            if trial.config["rung"] == "train":
+                super().on_trial_add(tune_controller, trial)
+
+        def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> Any:
+            if trial.config["rung"] != "train":
+                return self.CONTINUE
+            return super().on_trial_result(tune_controller, trial, result)
+
+        def on_trial_complete(
+            self, tune_controller: Any, trial: Any, result: dict[str, Any]
+        ) -> None:
+            if trial.config["rung"] == "train":
+                super().on_trial_complete(tune_controller, trial, result)
+
+        def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
+            if trial.config["rung"] == "train":
+                super().on_trial_remove(tune_controller, trial)
+
+    return TrainingsOnly(
         time_attr="percent",
         max_t=101,  # a trial ends by itself, with its file written
         grace_period=_GRACE_PERCENT,
         reduction_factor=_REDUCTION,
     )
-
-
-def _searcher(
-    study: StudySpace,
-    *,
-    seed: int,
-    first: Sequence[Mapping[str, object]],
-    tried: Sequence[TrialResult],
-    may_start: Callable[[], bool],
-) -> Any:
-    """Return Ray's Optuna searcher, which ends when no more trial may start."""
-    import optuna
-    from ray.tune.search import Searcher
-    from ray.tune.search.optuna import OptunaSearch
-
-    class BudgetedSearch(OptunaSearch):  # type: ignore[misc]
-        """OptunaSearch that numbers its trials and stops proposing when the time is up."""
-
-        def __init__(self, **settings: Any) -> None:
-            super().__init__(**settings)
-            self.number = max((result.number for result in tried), default=0)
-
-        def suggest(self, trial_id: str) -> Any:
-            if not may_start():
-                return Searcher.FINISHED
-            parameters = super().suggest(trial_id)
-            self.number += 1
-            return {**parameters, "number": self.number}
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    sampler = optuna.samplers.TPESampler(
-        seed=seed + len(tried), n_startup_trials=_STARTUP_TRIALS, constant_liar=True
-    )
-    searcher = BudgetedSearch(
-        space=study.distributions(),
-        metric=METRIC,
-        mode="max",
-        sampler=sampler,
-        points_to_evaluate=[dict(point) for point in first] or None,
-    )
-    for result in tried:
-        parameters = assignment_parameters(result.architecture, result.recipe)
-        # Optuna refuses points outside the space: it may have changed since that trial ran.
-        with contextlib.suppress(ValueError):
-            searcher.add_evaluated_point(parameters, told_value(result))
-    return searcher
 
 
 def _trainable() -> type[Any]:
@@ -234,18 +238,28 @@ def _trainable() -> type[Any]:
             self._session = None
             return True
 
+        def save_checkpoint(self, checkpoint_dir: str) -> None:
+            """Keep nothing here: sessions keep how far they came in the run folder."""
+
+        def load_checkpoint(self, checkpoint: Any) -> None:
+            """Begin the session again, which goes on from what it kept."""
+            self._session = None
+
         def step(self) -> dict[str, Any]:
             if self._session is None:
                 number = int(self.config["number"])
                 self._session = self._factory(self._study.assignment(self.config, number=number))
             report = self._session.step()
             return {
-                METRIC: report.objective,
+                "objective": report.objective,
                 "epoch": report.epoch,
                 "percent": report.percent,
                 "done": report.done,
                 "finished": report.done,
                 "text": report.text,
+                "failed": report.failed,
+                "scores": json.dumps(dict(report.scores)),  # Tune would flatten a mapping
+                "train_s": report.seconds,
             }
 
     return TrialActor
@@ -274,11 +288,13 @@ def _callback(study: StudySpace, listener: TrialListener) -> Any:
             self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
         ) -> None:
             report = StepReport(
-                objective=result[METRIC],
+                objective=result["objective"],
                 epoch=int(result["epoch"]),
                 percent=int(result["percent"]),
                 done=bool(result["finished"]),
                 text=str(result["text"]),
+                failed=bool(result["failed"]),
+                scores=json.loads(result["scores"]),
             )
             if report.done:
                 self._finished.add(trial.trial_id)
@@ -314,6 +330,7 @@ def _ray(resources: Resources) -> Iterator[None]:
         "TUNE_MAX_PENDING_TRIALS_PG": str(1 if resources.address else resources.concurrent),
         "TUNE_GLOBAL_CHECKPOINT_S": "3600",
         "TUNE_DISABLE_SIGINT_HANDLER": "1",
+        "TUNE_FORCE_TRIAL_CLEANUP_S": "30",  # of a trial that does not end when the search is over
         # Threads that wait must not spin: with anything else on the machine, two spinning threads
         # trained four times slower than two that sleep (0.59 s a step against 2.69 s).
         "OMP_WAIT_POLICY": "PASSIVE",

@@ -1,18 +1,25 @@
-"""What Optuna is asked: the space as distributions, good first points, and past trials told again."""
+"""What Optuna is asked: the space as distributions, and trials as its parameters and back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from automl.records import Architecture, Plan, Recipe, SearchSpace, TrialResult
+from automl.records import Architecture, Recipe, Rung, SearchSpace, TrialResult
 from automl.records.candidates import Freeze
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-__all__ = ["Assignment", "StudySpace", "assignment_parameters", "first_points", "told_value"]
+__all__ = [
+    "Assignment",
+    "Parameters",
+    "StudySpace",
+    "assignment_parameters",
+    "middle_recipe",
+    "told_value",
+]
 
 Parameters = dict[str, object]
 
@@ -25,6 +32,11 @@ class Assignment:
     number: int
     architecture: Architecture
     recipe: Recipe
+    handed_out_s: float = 0.0
+    """Second of the run when the driver handed it out."""
+    rung: Rung = "train"
+    place: str = ""
+    """Where on the ladder it stands, for people: ``probe 3/12``; empty for a training."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +79,17 @@ class StudySpace:
             augmentation=augmentation,
             crop=cast(int | None, parameters["crop"]),
         )
-        return Assignment(f"{number:04d}-{architecture.key}", number, architecture, recipe)
+        rung = cast(Rung, parameters.get("rung", "train"))
+        features = f"probe-{architecture.backbone}-{architecture.image_size}"
+        return Assignment(
+            features if rung == "features" else f"{number:04d}-{architecture.key}",
+            number,
+            architecture,
+            recipe,
+            handed_out_s=cast(float, parameters.get("handed_out_s", 0.0)),
+            rung=rung,
+            place=cast(str, parameters.get("place", "")),
+        )
 
 
 def assignment_parameters(architecture: Architecture, recipe: Recipe) -> Parameters:
@@ -85,30 +107,8 @@ def assignment_parameters(architecture: Architecture, recipe: Recipe) -> Paramet
     }
 
 
-def first_points(
-    study: StudySpace, plan: Plan, *, tried: Sequence[TrialResult]
-) -> list[Parameters]:
-    """Return what to try before Optuna has learnt anything, best guess first.
-
-    The lightest network with pretrained weights opens with the fewest epochs, so that there is
-    something to deliver early. Then networks with pretrained weights, those that use the most of the
-    budget first: with equal training a larger network that still fits is seldom worse. The recipe is
-    the middle of the space. Architectures that were tried before (a resumed run) are left out.
-    """
-    planned = {p.architecture: p for p in plan.architectures}
-    done = {result.architecture for result in tried}
-    waiting = [a for a in study.architectures if a not in done]
-    ranked = sorted(waiting, key=lambda a: (planned[a].weights is None, -planned[a].macs))
-    points = [assignment_parameters(a, _middle(study.space)) for a in ranked]
-    if done or not waiting:
-        return points
-    light = min(waiting, key=lambda a: (planned[a].weights is None, planned[a].macs))
-    opening = replace(_middle(study.space), epochs=min(study.space.epochs))
-    rest = [point for point in points if point["architecture"] != light.key]
-    return [assignment_parameters(light, opening), *rest]
-
-
-def _middle(space: SearchSpace) -> Recipe:
+def middle_recipe(space: SearchSpace) -> Recipe:
+    """Return the recipe in the middle of a space, at its full length."""
     return Recipe(
         learning_rate=_geometric_middle(space.learning_rate),
         weight_decay=_geometric_middle(space.weight_decay),

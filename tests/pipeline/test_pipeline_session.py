@@ -13,12 +13,13 @@ from record_makers import RECIPE, architecture, artifact, trial
 
 from automl.data import prepare
 from automl.data.frames import Resized
+from automl.pipeline.clock import RunClock
 from automl.pipeline.context import TrialContext
 from automl.pipeline.folder import RunFolder
 from automl.pipeline.listener import Listener
 from automl.pipeline.observer import Silent
-from automl.pipeline.session import Session, SessionFactory
-from automl.records import Recipe, TrialResult, TrialStatus
+from automl.pipeline.session import Session
+from automl.records import PlannedArchitecture, Recipe, TrialResult, TrialStatus
 from automl.search.executor import StepReport
 from automl.search.study import Assignment
 from automl.storage import sha256_file
@@ -34,8 +35,12 @@ class Prepared:
     context: TrialContext
     folder: RunFolder
 
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self.context.clock.began
+
     def session(self, given: Assignment, **changes: Any) -> Session:
-        return SessionFactory(replace(self.context, **changes))(given)
+        return Session(replace(self.context, **changes), given)
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +54,13 @@ def prepared(paper_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Pr
             folder=str(folder.path),
             spec=spec,
             schemes={NET.key: ("float32", "int8-static")},
+            planned=(PlannedArchitecture(NET, 400_000, 10_000_000, None),),
             weights={},
             instruction_sets=("avx2",),
             threads=1,
             gpus=0.0,
-            run_started=time.time() - 100.0,
-            ends_at=time.time() + 10_000.0,
+            clock=RunClock(100.0, 0.0).shared(),
+            ends_after_s=10_000.0,
         ),
         folder,
     )
@@ -120,6 +126,7 @@ def test_a_set_too_large_for_the_cache_trains_to_the_same_numbers_from_its_files
         data = prepare(spec, truth="label", stored_side=10_000)
         assert (data.dataset.cache is None) == (cache_bytes == 0)
         folders.append(RunFolder(tmp_path / str(cache_bytes)))
+        folders[-1].path.mkdir()
         folders[-1].write_data(data)
     epochs = []
     for folder in folders:
@@ -195,7 +202,9 @@ def test_a_scheme_that_fails_does_not_cost_the_trained_network(prepared: Prepare
 def test_a_trial_ends_in_time_for_its_deadline(prepared: Prepared) -> None:
     endless = replace(QUICK, epochs=10_000)
     started = time.monotonic()
-    reports = finish(prepared.session(assignment(6, endless), ends_at=time.time() + 8.0))
+    reports = finish(
+        prepared.session(assignment(6, endless), ends_after_s=prepared.elapsed_s + 8.0)
+    )
     assert time.monotonic() - started < 8.0 + 10.0
     result = result_of(prepared.folder, 6)
     assert result.status is TrialStatus.FINISHED
@@ -205,7 +214,7 @@ def test_a_trial_ends_in_time_for_its_deadline(prepared: Prepared) -> None:
 
 def test_a_deadline_in_the_past_still_gives_a_file(prepared: Prepared) -> None:
     long = replace(QUICK, epochs=100)
-    finish(prepared.session(assignment(7, long), ends_at=time.time() - 5.0))
+    finish(prepared.session(assignment(7, long), ends_after_s=prepared.elapsed_s - 5.0))
     result = result_of(prepared.folder, 7)
     assert (result.status, len(result.epochs)) == (TrialStatus.FINISHED, 1)
 
@@ -255,7 +264,7 @@ def test_what_an_earlier_part_of_the_run_left_is_not_taken_for_this_trial(
     folder: RunFolder, listener: Listener
 ) -> None:
     old = replace(trial(NET, objective=0.7), status=TrialStatus.STOPPED)
-    folder.write_progress(old)
+    folder.write_progress(replace(old, recipe=replace(RECIPE, epochs=RECIPE.epochs + 1)))
     given = Assignment(old.id, 1, NET, RECIPE)
     listener.started(given)
     listener.stopped(given)

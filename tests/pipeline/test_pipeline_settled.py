@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import pytest
@@ -11,10 +10,11 @@ from task_specs import small_spec
 
 from automl.data import prepare
 from automl.export.schemes.base import drop_text
+from automl.pipeline.clock import RunClock
 from automl.pipeline.context import TrialContext
 from automl.pipeline.folder import RunFolder
 from automl.pipeline.session import Session
-from automl.records import Architecture, Artifact
+from automl.records import Architecture, Artifact, PlannedArchitecture
 from automl.search.study import Assignment
 
 NET = Architecture("test", "test_efficientnet", 3, 64, "padim", 12)
@@ -29,12 +29,13 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
         folder=str(folder.path),
         spec=spec,
         schemes={NET.key: ("float32", "int8-static")},
+        planned=(PlannedArchitecture(NET, 400_000, 10_000_000, None),),
         weights={},
         instruction_sets=("avx2",),
         threads=1,
         gpus=0.0,
-        run_started=time.time(),
-        ends_at=time.time() + 10_000.0,
+        clock=RunClock(0.0, 0.0).shared(),
+        ends_after_s=10_000.0,
     )
     session = Session(context, Assignment(f"0001-{NET.key}", 1, NET, RECIPE))
     assert session.step().done

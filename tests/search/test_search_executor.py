@@ -12,8 +12,9 @@ import pytest
 from record_makers import architecture, space, trial
 
 from automl.errors import RunError
-from automl.records import TrialStatus
+from automl.records import PlannedArchitecture, TrialStatus
 from automl.search.executor import Resources, StepReport, search
+from automl.search.ladder import Ladder
 from automl.search.study import Assignment, StudySpace, assignment_parameters
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's and pandas' own, on import and shutdown
@@ -78,36 +79,54 @@ class Diary:
         self.died.append(assignment.id)
 
 
+def plain_ladder(study: StudySpace, *, trials: int | None = 6) -> Ladder:
+    """No rung but training: what an anomaly task has."""
+    return Ladder(
+        study=study,
+        planned=tuple(
+            PlannedArchitecture(a, 1_000, 1_000_000 * (a.depth or 0), None)
+            for a in study.architectures
+        ),
+        rungs=("train",),
+        expected={},
+        images=100,
+        time_s=600.0,
+        cores=1,
+        trials=trials,
+    )
+
+
 def run_search(diary: Diary, **changes: object) -> None:
+    study = StudySpace(space(*ARCHITECTURES, epochs=(3, 4)), ARCHITECTURES)
     settings: dict[str, object] = {
         "factory": Factory(),
         "listener": diary,
         "resources": Resources(1, 1, 0.0, None),
         "seed": 0,
+        "ladder": plain_ladder(study),
         "first": [],
         "tried": [],
         "trials": 6,
         "may_start": lambda: True,
+        "elapsed_s": lambda: 7.5,
         "time_budget_s": 120.0,
     }
-    search(
-        StudySpace(space(*ARCHITECTURES, epochs=(3, 4)), ARCHITECTURES), **{**settings, **changes}
-    )  # type: ignore[arg-type]  # a table
+    search(study, **{**settings, **changes})  # type: ignore[arg-type]  # a table
 
 
 def test_a_killed_trial_ends_alone_and_weak_ones_end_early() -> None:
     diary = Diary()
-    study = StudySpace(space(*ARCHITECTURES), ARCHITECTURES)
     recipe = trial(ARCHITECTURES[0]).recipe
     first = [
         {**assignment_parameters(a, recipe), "epochs": 3, "learning_rate": 1e-3}
         for a in (ARCHITECTURES[2], ARCHITECTURES[0], ARCHITECTURES[1])
     ]
-    assert study.architectures
     run_search(diary, factory=Factory(dies_at=3), first=first)
-    assert [a.architecture.depth for a in diary.begun[:3]] == [3, 1, 2]
-    assert diary.finished[0] == "0001-net_a-d3-128"
-    assert diary.died == ["0003-net_a-d2-128"]
+    begun = [(a.architecture.depth, a.recipe.epochs) for a in diary.begun[:5]]
+    # The lightest, then what is expected to be best, then what the caller knows.
+    assert begun == [(1, 3), (3, 3), (3, 3), (1, 3), (2, 3)]
+    assert diary.finished[0] == "0001-net_a-d1-128"
+    assert diary.died == ["0003-net_a-d3-128"]
     assert len(diary.begun) == 6
     accounted = {*diary.finished, *diary.ended_early, *diary.died}
     assert accounted == {a.id for a in diary.begun}

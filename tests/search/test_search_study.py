@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from record_makers import RECIPE, architecture, plan, space, trial, verdict
+from record_makers import RECIPE, architecture, space, trial
 
 from automl.records import TrialStatus
-from automl.search.study import StudySpace, assignment_parameters, first_points, told_value
+from automl.search.study import StudySpace, assignment_parameters, middle_recipe, told_value
 
 LIGHT, MIDDLE, HEAVY = (architecture(f"net_{n}") for n in ("light", "middle", "heavy"))
 SCRATCH = architecture("scratch")
-PLAN = plan(
-    *(verdict(a) for a in (LIGHT, MIDDLE, HEAVY, SCRATCH)),
-    weights={"net_light": "package", "net_middle": "package", "net_heavy": "package"},
-)
 
 
 def study() -> StudySpace:
@@ -24,27 +20,21 @@ def study() -> StudySpace:
     )
 
 
-def test_the_lightest_pretrained_network_opens_briefly_then_the_heaviest() -> None:
-    points = first_points(study(), PLAN, tried=())
-    assert [(p["architecture"], p["epochs"]) for p in points] == [
-        (LIGHT.key, 2),
-        (HEAVY.key, 8),
-        (MIDDLE.key, 8),
-        (SCRATCH.key, 8),
-    ]
-
-
-def test_a_resumed_search_does_not_propose_what_was_tried() -> None:
-    points = first_points(study(), PLAN, tried=(trial(LIGHT), trial(HEAVY)))
-    assert [p["architecture"] for p in points] == [MIDDLE.key, SCRATCH.key]
-
-
-def test_every_first_point_lies_in_the_space() -> None:
-    distributions = study().distributions()
-    for point in first_points(study(), PLAN, tried=()):
+def test_the_middle_recipe_lies_in_the_space_of_every_architecture() -> None:
+    whole = study()
+    distributions = whole.distributions()
+    for known in whole.architectures:
+        point = assignment_parameters(known, middle_recipe(whole.space))
         assert point.keys() == distributions.keys()
+        assert point["epochs"] == 8
         for name, value in point.items():
             distributions[name].to_internal_repr(value)
+
+
+def test_a_set_of_features_is_named_after_its_backbone_and_size_alone() -> None:
+    parameters = assignment_parameters(LIGHT, RECIPE) | {"rung": "features", "place": "probe 1/2"}
+    assignment = study().assignment(parameters, number=0)
+    assert (assignment.id, assignment.rung) == ("probe-net_light-128", "features")
 
 
 def test_parameters_and_assignments_are_inverse() -> None:

@@ -1,0 +1,130 @@
+"""What a trial begins with: its network with the weights and the head it starts from, and its images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from automl import registry
+from automl.errors import SpecError
+from automl.pipeline.context import TrialContext
+from automl.pipeline.folder import RunFolder
+from automl.pipeline.heads import load_head
+from automl.pipeline.images import open_data, spread
+from automl.pipeline.judging import present_classes, task_of
+from automl.records import Architecture, Split
+from automl.search.ladder import low_resolution, probe_id
+from automl.search.study import Assignment
+from automl.storage import DamagedFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from automl.models.backbones import Network
+    from automl.training.examples import Examples
+    from automl.training.learner import Learner
+
+__all__ = ["build_network", "check_weights", "examples_of", "open_learner", "seed_of", "shape_of"]
+
+_NO_WEIGHTS = (
+    "'weights: require' needs pretrained weights, and its source holds none for '{backbone}'. "
+    "Leave it out of the search space, set 'weights' to a folder of files, or use 'weights: auto'."
+)
+
+
+def seed_of(context: TrialContext, assignment: Assignment) -> int:
+    """Return the seed of a trial: of the run's and of its number."""
+    return context.spec.search.seed * 10_000 + assignment.number
+
+
+def shape_of(context: TrialContext, assignment: Assignment) -> Architecture:
+    """Return the architecture as it is built: for a glance it looks at smaller images.
+
+    Tiles keep their size: smaller ones would show less of a frame, not the same more coarsely.
+    """
+    own = assignment.architecture
+    if assignment.rung != "glance" or context.spec.options.input == "tiles":
+        return own
+    return replace(own, image_size=low_resolution(own.image_size))
+
+
+def build_network(context: TrialContext, assignment: Assignment) -> Network:
+    """Return the network of a trial, with pretrained weights and the head of its probe, if there are any.
+
+    Raises:
+        DamagedFileError: when nothing but the head of a probe was wanted, and there is none.
+    """
+    import torch
+
+    torch.manual_seed(seed_of(context, assignment))
+    task = task_of(context.spec, open_data(context.folder)[0])
+    architecture = shape_of(context, assignment)
+    network = task.build(architecture, weights=context.weights.get(architecture.backbone))
+    file = RunFolder(Path(context.folder)).heads(probe_id(assignment.architecture))
+    try:
+        is_set = load_head(network, file, key=assignment.architecture.key)
+    except DamagedFileError:
+        is_set = False
+    if assignment.rung == "probe" and network.weights is not None and not is_set:
+        raise DamagedFileError(
+            f"'{file}' holds no linear head for '{assignment.architecture.key}', so it cannot be "
+            "delivered untrained. It can still be trained."
+        )
+    return network
+
+
+def check_weights(context: TrialContext, network: Network) -> None:
+    """Refuse a network without pretrained weights where the spec requires them.
+
+    Raises:
+        SpecError: when their source turns out to hold none.
+    """
+    if context.spec.weights == "require" and network.weights is None:
+        raise SpecError(_NO_WEIGHTS.format(backbone=network.architecture.backbone))
+
+
+def examples_of(
+    context: TrialContext, assignment: Assignment, split: Split, at_most: int | None = None
+) -> Examples:
+    """Return the images of a split (at most so many, evenly spread) as the network takes them."""
+    from automl.training.examples import Examples
+
+    dataset, store = open_data(context.folder)
+    side = shape_of(context, assignment).image_size
+    size, tile = (side, side), None
+    if context.spec.options.input == "tiles" and dataset.frame_size is not None:
+        size, tile = dataset.frame_size, side
+    indices = spread(dataset.indices(split), at_most)
+    return Examples(
+        store.images(indices, size),
+        store.truths(indices, size),
+        size,
+        present_classes(dataset, split),
+        tile,
+    )
+
+
+def open_learner(
+    context: TrialContext, assignment: Assignment, network: Network, *, left_s: Callable[[], float]
+) -> Learner:
+    """Return what trains a network by the assignment's recipe."""
+    import torch
+
+    from automl.models.freezing import freeze_parts, frozen_modules
+
+    task = task_of(context.spec, open_data(context.folder)[0])
+    freeze_parts(network, assignment.recipe.freeze)
+    learner: Learner = registry.load("learner", task.learner)(
+        network,
+        task,
+        assignment.recipe,
+        train=examples_of(context, assignment, Split.TRAIN),
+        val=examples_of(context, assignment, Split.VAL),
+        objective=context.spec.objective,
+        frozen=frozen_modules(network.module),
+        device="cuda" if context.gpus > 0 and torch.cuda.is_available() else "cpu",
+        seed=seed_of(context, assignment),
+        left_s=left_s,
+    )
+    return learner

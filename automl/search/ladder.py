@@ -1,0 +1,366 @@
+"""Which architecture is looked at how closely, and when: a ladder of ever dearer looks at ever fewer.
+
+Decides, from what is known so far and nothing else, what comes before the trainings that Optuna proposes:
+
+1. ``features``: frozen pretrained features of each backbone and image size, best expectation first.
+2. ``probe``: the best linear model on them becomes a network that can be delivered, within a minute.
+3. ``glance``: an epoch at a low resolution, for twice as many as can be trained.
+4. ``train``: the survivors, each by the middle recipe first, then as Optuna proposes.
+
+Rungs that cannot help are left out: features without pretrained weights, glances when there is time to
+train all. No clock is read and no number drawn here: the same results give the same decisions, also after
+a run was killed and resumed. (Halving by ever larger budgets: Karnin et al. 2013, Jamieson and Talwalkar
+2016; probing before tuning: Kumar et al. 2022, https://arxiv.org/abs/2202.10054.)
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Literal
+
+from automl.records import (
+    Architecture,
+    PlannedArchitecture,
+    Probe,
+    Recipe,
+    Rung,
+    TrialResult,
+    TrialStatus,
+    TruthKind,
+)
+from automl.search.study import StudySpace, middle_recipe
+
+__all__ = ["Climb", "Ladder", "Step", "low_resolution", "probe_id", "rungs_of"]
+
+_RUNGS: Mapping[TruthKind, tuple[Rung, ...]] = MappingProxyType(
+    {
+        "label": ("features", "probe", "glance", "train"),
+        "mask": ("glance", "train"),
+        "boxes": ("glance", "train"),
+        "defect": ("train",),
+    }
+)
+"""By what is known of an image. A linear model on pooled features gives one label an image and no mask or
+boxes; what remembers good images learns in one pass, so that there is nothing cheaper than to train it."""
+_EARLY_PROBES = 2
+"""After so many sets of features the best so far is delivered, before the rest is looked at."""
+_MOST_DELIVERED = 3
+"""Networks with a linear head that are delivered; each takes as long to export as a short training."""
+_CLEARLY_BETTER = 0.005
+"""A later probe is delivered too if it scores so much more: half a point is above rounding."""
+_FEATURES_SHARE = 0.15
+_GLANCES_SHARE = 0.15
+"""Of search.time, at most so much goes to these rungs; the rest trains."""
+_TRAINING_SHARE = 0.6
+"""Of search.time, about so much is left to train after planning, probing and before the proof."""
+_TRIALS_EACH = 3
+"""Trainings that a survivor should get: with fewer, its recipe is a matter of luck."""
+_FEWEST_SURVIVORS = 2
+_GLANCES_EACH = 2
+"""Glances for each survivor."""
+_LOW_RESOLUTION = 0.7
+"""Of the image size, for a glance: half the pixels, half the time."""
+_MULTIPLE = 32
+"""Image sizes are multiples of this, the total stride of most networks."""
+_MACS_PER_SECOND = 15e9
+"""Forward multiply-accumulates of one core in training (38 images of tf_efficientnet_lite0 at 224 px a
+second); only to guess how many trainings there is time for, before any was seen."""
+_PASSES = 3.0
+"""A training step costs about three forward passes."""
+_FINISH_SECONDS = 12.0
+"""To export, quantize and judge one network."""
+_PRIOR_WEIGHT = 0.02
+"""Score between the best and the worst expectation of networks that were never looked at."""
+
+Waiting = Literal["wait"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What to do next."""
+
+    rung: Rung
+    architecture: Architecture
+    recipe: Recipe
+    place: str
+    """Where on the ladder, for people: ``probe 3/12``."""
+
+
+@dataclass
+class Climb:
+    """What is known so far; filled alike by a search under way and from the files of an earlier part."""
+
+    scores: dict[str, float] = field(default_factory=dict)
+    """Of linear models, by architecture."""
+    probed: dict[str, float] = field(default_factory=dict)
+    """Seconds that each set of features took."""
+    delivered: dict[str, float | None] = field(default_factory=dict)
+    """Objective of networks with a linear head; ``None``: it failed."""
+    glances: dict[str, float | None] = field(default_factory=dict)
+    """Score after a glance; ``None``: it failed."""
+    glance_seconds: dict[str, float] = field(default_factory=dict)
+    trained: set[str] = field(default_factory=set)
+    """Architectures that were or are being trained."""
+    under_way: set[str] = field(default_factory=set)
+    """What was begun and has not ended, as ``<rung> <key>``."""
+
+    @classmethod
+    def of(cls, probes: Sequence[Probe], trials: Sequence[TrialResult]) -> Climb:
+        """Return what an earlier part of a run found."""
+        climb = cls()
+        for probe in probes:
+            climb.note_features(probe.id, probe.scores, sum(probe.seconds.values()))
+        for trial in trials:
+            failed = trial.status is TrialStatus.FAILED
+            score = trial.objective
+            if trial.rung == "glance" and trial.epochs:
+                score = trial.epochs[-1].val_score
+            seconds = sum(trial.seconds.values())
+            climb.note(trial.rung, trial.architecture, None if failed else score, seconds)
+        return climb
+
+    def note_features(self, id_: str, scores: Mapping[str, float], seconds: float) -> None:
+        """Take in a set of features, also one that could not be made and has no scores."""
+        self.scores.update(scores)
+        self.probed[id_] = seconds
+
+    def note(
+        self, rung: Rung, architecture: Architecture, score: float | None, seconds: float
+    ) -> None:
+        """Take in a trial that ended on one of the other rungs; ``None``: it failed."""
+        key = architecture.key
+        if rung == "probe":
+            self.delivered[key] = score
+        elif rung == "glance":
+            self.glances[key] = score
+            self.glance_seconds[key] = seconds
+        else:
+            self.trained.add(key)
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """What there is to decide about, known before the search begins."""
+
+    study: StudySpace
+    planned: tuple[PlannedArchitecture, ...]
+    """The architectures of the study, as planned."""
+    rungs: tuple[Rung, ...]
+    expected: Mapping[str, float]
+    """By architecture: the higher, the better it is expected to become. Only the order counts."""
+    images: int
+    """Of the training split."""
+    time_s: float
+    cores: int
+    """That train at the same time."""
+    trials: int | None
+
+    def next(self, climb: Climb) -> Step | Waiting | None:
+        """Return what to do before training, ``wait`` for what is under way, or ``None``: train."""
+        if "features" in self.rungs:
+            step = self._next_probe(climb)
+            if step is not None:
+                return step
+        opening = self._opening(climb)
+        if opening is not None:
+            return opening
+        return self._next_glance(climb) if "glance" in self.rungs else None
+
+    def ranking(self, climb: Climb) -> list[Architecture]:
+        """Return all architectures, the most promising first."""
+        promise = self._promise(climb)
+        glanced = {key: score for key, score in climb.glances.items() if score is not None}
+        return sorted(
+            self.study.architectures,
+            key=lambda a: (a.key not in glanced, -glanced.get(a.key, 0.0), -promise[a.key]),
+        )
+
+    def survivors(self, climb: Climb) -> tuple[Architecture, ...]:
+        """Return the architectures that are worth a whole training in the time there is."""
+        failed = {key for key, score in climb.glances.items() if score is None}
+        ranking = [a for a in self.ranking(climb) if a.key not in failed]
+        return tuple(ranking[: self._survivor_count(climb)]) or self.study.architectures
+
+    def points(self, climb: Climb) -> list[tuple[Architecture, Recipe]]:
+        """Return what to train first, before Optuna has learnt anything.
+
+        The best survivor shortly, so that there is something better early; then each at length.
+        """
+        middle = middle_recipe(self.study.space)
+        survivors = self.survivors(climb)
+        shortest = min(self.study.space.epochs)
+        points = [(a, middle) for a in survivors]
+        if shortest < middle.epochs:
+            points.insert(0, (survivors[0], replace(middle, epochs=shortest)))
+        return points
+
+    def _next_probe(self, climb: Climb) -> Step | Waiting | None:
+        groups = self._groups()
+        waiting = [
+            g for g in groups if g not in climb.probed and f"features {g}" not in climb.under_way
+        ]
+        if sum(climb.probed.values()) > _FEATURES_SHARE * self.time_s:
+            waiting = []
+        is_early = len(climb.probed) >= min(_EARLY_PROBES, len(groups)) and not climb.delivered
+        delivery = self._delivery(climb) if is_early or not waiting else None
+        if delivery is not None:
+            return delivery
+        if waiting:
+            place = f"probe {groups.index(waiting[0]) + 1}/{len(groups)}"
+            return self._step("features", self._members(waiting[0])[-1], 0, place)
+        return "wait" if _is_under_way(climb, "features") else None
+
+    def _delivery(self, climb: Climb) -> Step | None:
+        """Return the best probe as something to deliver, if it is new and clearly better."""
+        if not climb.scores or len(climb.delivered) >= _MOST_DELIVERED:
+            return None
+        if _is_under_way(climb, "probe"):
+            return None
+        known = [k for k in climb.scores if k in self._planned]
+        fresh = [k for k in known if k not in climb.delivered]
+        done = [climb.scores.get(k, 0.0) for k, s in climb.delivered.items() if s is not None]
+        best = max(fresh, key=lambda k: (climb.scores[k], -self._planned[k].macs), default=None)
+        if best is None or (done and climb.scores[best] < max(done) + _CLEARLY_BETTER):
+            return None
+        return self._step("probe", self._planned[best].architecture, 0, "best probe")
+
+    def _opening(self, climb: Climb) -> Step | None:
+        """Return the lightest network, trained shortly, when nothing else was delivered."""
+        is_delivered = any(score is not None for score in climb.delivered.values())
+        if is_delivered or climb.trained or _is_under_way(climb, "probe"):
+            return None
+        lightest = min(self.planned, key=lambda p: (p.weights is None, p.macs)).architecture
+        shortest = min(self.study.space.epochs)
+        return self._step("train", lightest, shortest, "")
+
+    def _next_glance(self, climb: Climb) -> Step | Waiting | None:
+        survivors = self._survivor_count(climb)
+        promise = self._promise(climb)
+        candidates = sorted(self._glanceable(), key=lambda a: -promise[a.key])
+        if len(candidates) <= survivors:
+            return None
+        chosen = candidates[: self._glance_count(candidates, survivors)]
+        if len(chosen) <= 1:
+            return None
+        for place, architecture in enumerate(chosen, 1):
+            key = architecture.key
+            if key in climb.glances or f"glance {key}" in climb.under_way:
+                continue
+            if sum(climb.glance_seconds.values()) > _GLANCES_SHARE * self.time_s:
+                break
+            return self._step("glance", architecture, 1, f"glance {place}/{len(chosen)}")
+        return "wait" if _is_under_way(climb, "glance") else None
+
+    def _glanceable(self) -> list[Architecture]:
+        """Return those worth a look: without pretrained weights only where no network has any."""
+        weighted = [p.architecture for p in self.planned if p.weights is not None]
+        return weighted or list(self.study.architectures)
+
+    def _glance_count(self, candidates: Sequence[Architecture], survivors: int) -> int:
+        """Return how many glances there is time for: about, by what they are expected to cost."""
+        seconds = [
+            self._train_seconds(a, epochs=1) * _LOW_RESOLUTION**2 + _FINISH_SECONDS / 4
+            for a in candidates
+        ]
+        count, spent = 0, 0.0
+        for one in seconds[: _GLANCES_EACH * survivors]:
+            spent += one
+            if spent > _GLANCES_SHARE * self.time_s:
+                break
+            count += 1
+        return count
+
+    def _survivor_count(self, climb: Climb) -> int:
+        """Return how many architectures can be trained a few times each."""
+        if self.rungs == ("train",):
+            return len(self.study.architectures)
+        epochs = statistics.fmean(self.study.space.epochs)
+        each = [self._train_seconds(p.architecture, epochs=epochs) for p in self.planned]
+        mean = statistics.fmean(each) * self._slowness(climb) + _FINISH_SECONDS
+        affordable = _TRAINING_SHARE * self.time_s / mean
+        if self.trials is not None:
+            affordable = min(affordable, self.trials)
+        return min(
+            len(self.study.architectures), max(_FEWEST_SURVIVORS, int(affordable / _TRIALS_EACH))
+        )
+
+    def _train_seconds(self, architecture: Architecture, *, epochs: float) -> float:
+        macs = self._planned[architecture.key].macs
+        return epochs * self.images * macs * _PASSES / (_MACS_PER_SECOND * max(1, self.cores))
+
+    def _slowness(self, climb: Climb) -> float:
+        """Return how much slower trainings are here than guessed, as far as glances tell."""
+        ratios = [
+            seconds / max(1e-3, self._train_seconds(a, epochs=1) * _LOW_RESOLUTION**2)
+            for a in self.study.architectures
+            if (seconds := climb.glance_seconds.get(a.key)) is not None
+        ]
+        return statistics.median(ratios) if ratios else 1.0
+
+    def _promise(self, climb: Climb) -> dict[str, float]:
+        """Return what is expected of each architecture, in units of the objective.
+
+        What was probed counts by its score; a prior moves it by two hundredths at most. What was not
+        probed stands a little behind what was, in the order of the prior; what has no pretrained
+        weights behind all of that.
+        """
+        order = sorted(
+            self._planned, key=lambda k: (self.expected.get(k, 0.0), self._planned[k].macs)
+        )
+        prior = {k: _PRIOR_WEIGHT * i / max(1, len(order) - 1) for i, k in enumerate(order)}
+        behind = min(climb.scores.values(), default=0.5) - _PRIOR_WEIGHT
+        return {
+            key: prior[key]
+            + climb.scores.get(key, behind if planned.weights is not None else behind - 1.0)
+            for key, planned in self._planned.items()
+        }
+
+    def _groups(self) -> list[str]:
+        """Return the sets of features, the one with the best expectation first."""
+        best: dict[str, tuple[float, int]] = {}
+        for planned in self.planned:
+            if planned.weights is None:
+                continue
+            id_ = probe_id(planned.architecture)
+            value = (self.expected.get(planned.architecture.key, 0.0), planned.macs)
+            best[id_] = max(value, best.get(id_, value))
+        return sorted(best, key=lambda id_: best[id_], reverse=True)
+
+    def _members(self, group: str) -> list[Architecture]:
+        return [p.architecture for p in self.planned if probe_id(p.architecture) == group]
+
+    def _step(self, rung: Rung, architecture: Architecture, epochs: int, place: str) -> Step:
+        recipe = replace(middle_recipe(self.study.space), epochs=epochs)
+        if rung == "probe":
+            recipe = replace(recipe, freeze="backbone")
+        return Step(rung, architecture, recipe, place)
+
+    @property
+    def _planned(self) -> dict[str, PlannedArchitecture]:
+        return {p.architecture.key: p for p in self.planned}
+
+
+def rungs_of(truth: TruthKind, planned: Sequence[PlannedArchitecture]) -> tuple[Rung, ...]:
+    """Return the rungs that can help: no features where no network has pretrained weights."""
+    rungs = _RUNGS[truth]
+    if any(p.weights is not None for p in planned):
+        return rungs
+    return tuple(rung for rung in rungs if rung in ("glance", "train"))
+
+
+def probe_id(architecture: Architecture) -> str:
+    """Return the name of the features that an architecture's head is fitted on, shared by all depths."""
+    return f"probe-{architecture.backbone}-{architecture.image_size}"
+
+
+def low_resolution(image_size: int) -> int:
+    """Return the side of the images of a glance: about 0.7 of the usual, a multiple of 32."""
+    steps = max(1, round(image_size * _LOW_RESOLUTION / _MULTIPLE))
+    return min(image_size, steps * _MULTIPLE)
+
+
+def _is_under_way(climb: Climb, rung: Rung) -> bool:
+    return any(name.startswith(f"{rung} ") for name in climb.under_way)
