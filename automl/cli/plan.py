@@ -25,7 +25,7 @@ __all__ = ["plan"]
     multiple=True,
     metavar="NAME",
     help="Also hold this device against the limits: a name of 'automl devices', a device's file, "
-    "'local', or http://HOST:PORT. Can be given several times.",
+    "'local', or http://HOST:PORT; 'local+cuda' for the GPU in it. Can be given several times.",
 )
 @click.option(
     "--html", "page", type=click.Path(dir_okay=False), help="Write the plan as one page to a file."

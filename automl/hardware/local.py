@@ -61,7 +61,7 @@ class LocalDevice:
             clock: gives ``measured_at``.
             powercap: the folder of the processor's energy counters.
         """
-        self.name = join_device("local", provider)
+        self.name = join_device(self.name, provider)
         self._provider = provider
         self._grace_s = grace_s + LOADING_S[provider]
         self._clock = clock

@@ -234,7 +234,8 @@ def open_device(name: str) -> Device | None:
 
         return open_remote(machine, provider=provider)
     if machine in registry.names("device"):
-        return cast(Device, registry.load("device", machine)(provider=provider))
+        made = registry.load("device", machine)
+        return cast(Device, made() if provider == "cpu" else made(provider=provider))
     return None
 
 

@@ -113,6 +113,14 @@ def test_a_device_without_its_provider_is_an_error_with_reason_and_remedy(
         )
 
 
+def test_a_device_that_builds_on_the_local_one_keeps_its_name() -> None:
+    class Pinned(LocalDevice):
+        name = "local-pinned"
+
+    assert Pinned().name == "local-pinned"
+    assert Pinned(provider="cuda").name == "local-pinned+cuda"
+
+
 _RUNTIME = """
 __version__ = "9.9"
 
