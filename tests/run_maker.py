@@ -40,7 +40,7 @@ task: classification
 data: {path: DATA, split: {group: "([^/]+)_[0-9]+[.]jpg$"}}
 target: {device: local, threads: 2, latency: 200ms, size: 20MB}
 weights: none
-search: {space: ./space.yaml, time: TIME, trials: TRIALS}
+search: {space: ./space.yaml, reuse: false, time: TIME, trials: TRIALS}
 """
 
 

@@ -109,7 +109,7 @@ class Recollection:
         how = "the same images" if nearest.same_data else "images like these"
         count = "1 earlier run" if len(self.runs) == 1 else f"{len(self.runs)} earlier runs"
         return (
-            f"The search began with what worked on {how} in '{nearest.name}' ({count}, "
+            f"The search begins with what worked on {how} in '{nearest.name}' ({count}, "
             f"{len(self.trials)} recipe{'s' if len(self.trials) > 1 else ''}). "
-            "They only change what is tried first; 'search: {reuse: false}' begins afresh."
+            "They only change what is tried first; 'search: {reuse: false}' does without."
         )

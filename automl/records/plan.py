@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from automl.records.candidates import Architecture, Candidate
 from automl.records.dataset import Audit
+from automl.records.experience import Recollection
 from automl.records.forecast import Forecast
 from automl.records.measurement import Host, Measurement
 
@@ -97,6 +98,8 @@ class Plan:
     """Files whose latency was predicted, not measured."""
     lost: dict[str, str] = field(default_factory=dict)
     """By target: why its device could not be asked any more, though it answered at first."""
+    recollection: Recollection = Recollection()
+    """What earlier runs suggest; it orders what is tried first."""
 
     def feasible(self) -> tuple[Candidate, ...]:
         """Candidates that fit, or may fit, at least one target, each once, in the plan's order."""

@@ -153,6 +153,8 @@ def _search(search: SearchModel, base: Path) -> SearchSpec:
             address=compute.address,
             gpus_per_trial=compute.gpus_per_trial,
         ),
+        trial_time_s=search.trial_time,
+        reuse=search.reuse,
     )
 
 

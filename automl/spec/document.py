@@ -28,6 +28,7 @@ _KINDS = {
     "dict_type": "a section of 'key: value' pairs",
     "list_type": "a list",
     "string_type": "text",
+    "bool_type": "true or false",
 }
 
 

@@ -184,7 +184,20 @@ class SearchModel(Model):
         example=20,
         default=None,
     )
+    trial_time: Duration | None = described(
+        "The longest that one network may be trained: longer trainings are shortened, and one that still "
+        "goes on after half as long again, because something hangs, is ended. Default: as long as there "
+        "is time, and one that takes ten times as long as its size suggests is ended.",
+        example="20min",
+        default=None,
+    )
     seed: Seed = described("Another number gives another search.", example=1, default=0)
+    reuse: bool = described(
+        "Whether to try first what worked in earlier runs on images like these, and to remember this "
+        "run for later ones. What is kept on this machine names no file and no class.",
+        example=False,
+        default=True,
+    )
     compute: ComputeModel = described(
         "What the search may use.", example={"cpus": 4}, default={}
     )  # fmt: skip
