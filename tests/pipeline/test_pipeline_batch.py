@@ -168,6 +168,7 @@ class Night:
     killed: Batch | None
     went_on: subprocess.CompletedProcess[str]
     again: subprocess.CompletedProcess[str]
+    status: subprocess.CompletedProcess[str]
 
     def entries(self) -> dict[str, BatchEntry]:
         made = read_batch(self.folder)
@@ -187,7 +188,8 @@ def night(paper_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Night
     killed, orphans = _kill(arguments, place, folder, mark)
     went_on = run_automl(*arguments, cwd=place)
     again = run_automl(*arguments, "--json", cwd=place)
-    return Night(folder, shared, orphans, killed, went_on, again)
+    status = run_automl("status", folder, cwd=place)
+    return Night(folder, shared, orphans, killed, went_on, again, status)
 
 
 def _write_specs(shared: Finished) -> list[Path]:
@@ -267,3 +269,10 @@ def test_the_summary_page_shows_all_of_them(night: Night) -> None:
     for name in ("paper", "broken", "absent", "hard", "long"):
         assert f">{name}<" in page
     assert 'href="01-paper/paper/report.html"' in page
+
+
+def test_the_status_of_a_batch_names_every_spec(night: Night) -> None:
+    assert night.status.returncode == 0, night.status.stderr
+    assert "1 of 5 specs fits; 1 does not, 2 failed, 1 did not run." in night.status.stdout
+    assert "4: hard: does not fit" in night.status.stdout
+    assert "ended; the same command goes on with the rest" in night.status.stdout
