@@ -36,16 +36,18 @@ def write_report(record: RunRecord) -> Path:
 def _thumbnails(record: RunRecord) -> dict[str, bytes]:
     """Return JPEG bytes by key for the pictures that the report shows and that can be read.
 
-    Each gets an equal share of the bytes that a report has for pictures.
+    Each gets an equal share of the bytes that a report has for pictures; one that is shown for several
+    targets stands in the page as often.
     """
     from automl.report import MAX_IMAGE_BYTES, wanted_pictures
 
     wanted = wanted_pictures(record)
+    share = MAX_IMAGE_BYTES // max(1, sum(picture.uses for picture in wanted))
     found = {}
     for picture in wanted:
         try:
             content = _read(record, picture)
-            found[picture.key] = _thumbnail(content, picture.place, MAX_IMAGE_BYTES // len(wanted))
+            found[picture.key] = _thumbnail(content, picture.place, share)
         except (OSError, ImageError):
             continue  # the report shows the name alone
     return found

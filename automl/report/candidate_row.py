@@ -7,7 +7,14 @@ from enum import StrEnum
 
 from automl.records import Architecture
 
-__all__ = ["NOT_NEEDED", "CandidateRow", "CandidateState", "mark_front", "order_of"]
+__all__ = [
+    "NOT_NEEDED",
+    "CandidateRow",
+    "CandidateState",
+    "listed_rows",
+    "mark_front",
+    "order_of",
+]
 
 NOT_NEEDED = "not needed"
 """With this begins what a trial says of a scheme that it left out because nothing had to be mended."""
@@ -78,3 +85,19 @@ def mark_front(rows: tuple[CandidateRow, ...]) -> tuple[CandidateRow, ...]:
             best = row.score
             front.add(id(row))
     return tuple(replace(row, on_front=True) if id(row) in front else row for row in rows)
+
+
+def listed_rows(rows: tuple[CandidateRow, ...], *, at_most: int) -> tuple[CandidateRow, ...]:
+    """Return the rows that a table holds: of each way to end the first ``at_most``.
+
+    A long night trains thousands. Nobody reads them all, and they would make the page too large to be
+    sent. Those on the front and those that were never trained, whose number is that of the space, stay.
+    """
+    counts: dict[CandidateState, int] = {}
+    kept = []
+    for row in rows:
+        counts[row.state] = counts.get(row.state, 0) + 1
+        is_kept = row.on_front or row.state is CandidateState.UNTRAINED
+        if is_kept or counts[row.state] <= at_most:
+            kept.append(row)
+    return tuple(kept)

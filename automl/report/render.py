@@ -144,9 +144,9 @@ def _pictures(view: View, images: Mapping[str, bytes]) -> dict[str, str]:
     left = MAX_IMAGE_BYTES
     for picture in view.pictures():
         content = images.get(picture.key)
-        if content is None or len(content) > left:
+        if content is None or len(content) * picture.uses > left:
             continue
-        left -= len(content)
+        left -= len(content) * picture.uses
         encoded = base64.b64encode(content).decode("ascii")
         pictures[picture.key] = f"data:image/jpeg;base64,{encoded}"
     return pictures

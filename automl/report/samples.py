@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from automl.records import Prediction
 from automl.report.tasks import TaskWords
@@ -15,6 +15,7 @@ __all__ = [
     "SampleGroup",
     "SampleView",
     "build_samples",
+    "each_once",
     "order_predictions",
     "picture_of",
     "pictures_of",
@@ -39,6 +40,8 @@ class Picture:
     in_run: bool
     """Whether ``path`` is relative to the run folder; else to the root of the data."""
     place: tuple[float, ...] | None = None
+    uses: int = 1
+    """How often the page holds it: once a target that shows it."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,16 @@ def picture_of(prediction: Prediction) -> Picture:
 def pictures_of(groups: Iterable[SampleGroup]) -> tuple[Picture, ...]:
     """Return the pictures of groups, in the order in which they are shown."""
     return tuple(sample.picture for group in groups for sample in group.samples)
+
+
+def each_once(pictures: Iterable[Picture]) -> tuple[Picture, ...]:
+    """Return pictures without repetition, each with how often it was there, in their first order."""
+    uses: dict[str, int] = {}
+    first: dict[str, Picture] = {}
+    for picture in pictures:
+        uses[picture.key] = uses.get(picture.key, 0) + 1
+        first.setdefault(picture.key, picture)
+    return tuple(replace(picture, uses=uses[key]) for key, picture in first.items())
 
 
 def _views(predictions: Iterable[Prediction], words: TaskWords) -> tuple[SampleView, ...]:

@@ -8,7 +8,7 @@ a browser. No part of it asks which task a run is of: words come from one table
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from automl.records import (
     Candidate,
@@ -26,6 +26,7 @@ from automl.report.answer import Answer, Outcome, build_answer, bundle_path, out
 from automl.report.asked import AskedRate, build_asked_rate
 from automl.report.audit import AuditView, build_audit
 from automl.report.budgets import budget_of, percentile_of
+from automl.report.candidate_row import listed_rows
 from automl.report.candidates import CandidateRow, CandidateState, build_candidates
 from automl.report.depth import DepthView, build_depth
 from automl.report.legend import LegendEntry, build_legend
@@ -38,7 +39,13 @@ from automl.report.results import (
     build_confusion,
     build_metrics,
 )
-from automl.report.samples import Picture, SampleGroup, build_samples, pictures_of
+from automl.report.samples import (
+    Picture,
+    SampleGroup,
+    build_samples,
+    each_once,
+    pictures_of,
+)
 from automl.report.schemes import SchemesView, build_schemes
 from automl.report.tasks import TaskWords, words_of
 from automl.report.training import (
@@ -55,6 +62,12 @@ from automl.report.training import (
 from automl.units import format_size, plural
 
 __all__ = ["Results", "TargetView", "View", "build_view"]
+
+_MOST_ROWS = 300
+"""Trained candidates of one end in the tables of all targets together, and trials in theirs: with them,
+its pictures and its charts a page of a thousand trials has less than 3 MB."""
+_FEWEST_ROWS = 50
+"""The same of one target, however many there are."""
 
 Points = tuple[tuple[float, float], ...]
 
@@ -98,6 +111,8 @@ class TargetView:
     bundle: str
     runners_up: tuple[tuple[Candidate, Measurement], ...]
     candidates: tuple[CandidateRow, ...]
+    listed: tuple[CandidateRow, ...]
+    """Those in the table: after a long night not all of them."""
     states: tuple[tuple[CandidateState, int], ...]
     """How many candidates ended how, in the order of the states."""
     schemes: SchemesView
@@ -108,6 +123,8 @@ class TargetView:
     """Of the winner, where nothing could be measured."""
     is_predicted: bool = False
     """Whether nothing was measured on the device, so that all latencies are predictions."""
+    same_file_as: str = ""
+    """An earlier target for which the same file was chosen: it shows the sample answers."""
 
     @property
     def latency_words(self) -> str:
@@ -128,6 +145,8 @@ class View:
     quality: QualityView | None
     trials: tuple[TrialResult, ...]
     """By their score, best first; those without one last."""
+    listed: tuple[TrialResult, ...]
+    """Those in the table: after a long night the best."""
     curves: tuple[Curve, ...]
     curve_trials: int
     times: tuple[TimeRow, ...]
@@ -140,7 +159,7 @@ class View:
         wanted = [p for target in self.targets for p in pictures_of(target.results.samples)]
         if self.quality is not None:
             wanted.extend(suspect.picture for suspect in self.quality.shown)
-        return tuple({picture.key: picture for picture in wanted}.values())
+        return each_once(wanted)
 
 
 def build_view(record: RunRecord) -> View:
@@ -151,8 +170,11 @@ def build_view(record: RunRecord) -> View:
         if record.selection is None
         else {selection.target.name: selection for selection in record.selection.targets}
     )
-    targets = tuple(
-        _target(record, target, chosen.get(target.name), words) for target in record.spec.targets
+    targets = _samples_once(
+        tuple(
+            _target(record, target, chosen.get(target.name), words)
+            for target in record.spec.targets
+        )
     )
     ranked = rank_trials(record)
     drawn = drawn_trials(ranked, {target.winner_trial for target in targets})
@@ -166,6 +188,7 @@ def build_view(record: RunRecord) -> View:
         audit=build_audit(record.data, words=words),
         quality=build_quality(record),
         trials=ranked,
+        listed=ranked[:_MOST_ROWS],
         curves=tuple(point for trial in drawn for point in build_curves(trial)),
         curve_trials=len(drawn),
         times=build_times(record),
@@ -221,6 +244,9 @@ def _target(
         bundle="" if winner is None else bundle_path(record, target),
         runners_up=() if chosen is None else chosen.runners_up,
         candidates=candidates,
+        listed=listed_rows(
+            candidates, at_most=max(_FEWEST_ROWS, _MOST_ROWS // len(record.spec.targets))
+        ),
         states=tuple(
             (state, count)
             for state in CandidateState
@@ -233,6 +259,19 @@ def _target(
         forecast=None if chosen is None else chosen.forecast,
         is_predicted=_is_predicted(record, target),
     )
+
+
+def _samples_once(targets: tuple[TargetView, ...]) -> tuple[TargetView, ...]:
+    """Leave the answers of a file to the first target that it was chosen for."""
+    first: dict[str, str] = {}
+    views = []
+    for target in targets:
+        name = first.setdefault(target.artifact_sha256 or target.name, target.name)
+        if name != target.name:
+            results = replace(target.results, samples=())
+            target = replace(target, results=results, same_file_as=name)
+        views.append(target)
+    return tuple(views)
 
 
 def _is_predicted(record: RunRecord, target: Target) -> bool:
