@@ -32,6 +32,7 @@ from automl.records import (
     CleanScore,
     ComputeSpec,
     CurvePoint,
+    DataDescription,
     DataQuality,
     Dataset,
     DataSpec,
@@ -50,12 +51,18 @@ from automl.records import (
     MeasuredEnergy,
     NetworkLink,
     Parity,
+    PastRun,
+    PastTrial,
     PlannedArchitecture,
     PowerLaw,
     Prediction,
     PreparedData,
+    Probe,
     QuantizationSpec,
     Reason,
+    RecalledRun,
+    RecalledScore,
+    Recollection,
     Requirement,
     RuleBaseline,
     RunRecord,
@@ -176,6 +183,16 @@ DEVICE = DeviceProfile(
     sources={"brief": SOURCE},
     notes=("A note.",),
 )
+PAST_RUN = PastRun(
+    "0" * 64,
+    "paper",
+    "2026-01-01T00:00:00+00:00",
+    DataDescription("classification", "accuracy", "f" * 64, 600, 2, 480, 640, 0.99, (0.5,) * 6),
+    (PastTrial(NET.key, 1e-3, 1e-4, 4, 32, "stem", 0.1, "light", None, 0.95),),
+)
+RECOLLECTION = Recollection(
+    (RecalledRun("paper", 0.98, False),), PAST_RUN.trials, ((NET.key, RecalledScore(0.01, 0.02)),)
+)
 EVERY: tuple[object, ...] = (
     SUSPECT,
     POINT,
@@ -237,6 +254,14 @@ EVERY: tuple[object, ...] = (
     LINK,
     SOURCE,
     RUN,
+    Probe("p", "net_a", 128, {NET.key: 0.9}, {NET.key: "ridge"}, {}, 9, None, {"setup": 0.1}, 5.0),
+    PAST_RUN,
+    PAST_RUN.description,
+    PAST_RUN.trials[0],
+    RECOLLECTION,
+    RECOLLECTION.runs[0],
+    RECOLLECTION.scores[0][1],
+    replace(plan(verdict(NET)), recollection=RECOLLECTION),
 )
 
 

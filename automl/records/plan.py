@@ -98,7 +98,7 @@ class Plan:
     """Files whose latency was predicted, not measured."""
     lost: dict[str, str] = field(default_factory=dict)
     """By target: why its device could not be asked any more, though it answered at first."""
-    recollection: Recollection = Recollection()
+    recollection: Recollection = field(default_factory=Recollection)
     """What earlier runs suggest; it orders what is tried first."""
 
     def feasible(self) -> tuple[Candidate, ...]:
