@@ -230,33 +230,32 @@ def _move_back(disk: Path) -> None:
 
 
 def trials_ended(scene: Scene) -> list[Row]:
-    """Let one trial hang, be killed as when memory runs out, and diverge; the others must go on."""
-    hung = Row("a trial hangs: ended by its time limit, alone")
-    project = scene.project("hangs", more=", trial_time: 20s")
-    (project.root / "hang").touch()
-    project.environment["PYTHONPATH"] = str(_saboteur(project.root))
-    hung.count(_one_failed(project, project.finish(), "it took longer than a trial may take"))
-    killed = Row("a trial's process is killed (out of memory): it alone fails")
+    """Let one trial hang, run out of memory, diverge, and be killed; the others must go on."""
+    faults = {
+        "hang": ("hangs: its time limit ends it", "it took longer than a trial may take"),
+        "memory": ("gets no more memory", "can't allocate memory"),
+        "nan": ("diverges (NaN)", "DivergedError"),
+    }
+    rows = []
+    for fault, (name, error) in faults.items():
+        row = Row(f"a trial {name}; it alone fails")
+        rows.append(row)
+        project = scene.project(f"trial-{fault}", more=", trial_time: 20s")
+        project.environment["PYTHONPATH"] = str(_saboteur(project.root, fault))
+        row.count(_one_failed(project, project.finish(), error))
+    return [*rows, _killed_worker(scene)]
+
+
+def _killed_worker(scene: Scene) -> Row:
+    row = Row("a trial's process is killed, as when the machine runs out of memory; it alone fails")
     project = scene.project("killed")
     with project.driver() as process:
         wait_for(lambda: list((project.run / "trials").glob("*/progress.json")))
         found = wait_for(lambda: _kill_worker(process.pid), seconds=60)
         _, errors = process.communicate(timeout=600)
     ended = Ended(process.returncode, errors, 0.0)
-    killed.count([] if found else ["no worker was found"])
-    killed.wrong.extend(wrong := _one_failed(project, ended, ""))
-    killed.survived -= bool(wrong)
-    diverged = Row("trainings diverge (NaN): they alone fail")
-    project = Project(scene.root / "diverges", rate=1e30)
-    ended = project.finish()
-    errors_of = failed_trials(project)
-    wrong = [] if ended.code in (0, 3) else [f"exit code {ended.code}: {ended.stderr[-300:]}"]
-    if not errors_of or not all("DivergedError" in error for error in errors_of):
-        wrong.append(f"failed with {errors_of}")
-    if set(project.folder.trial_ids()) != set(project.results()):
-        wrong.append("a trial has no result")
-    diverged.count(wrong)
-    return [hung, killed, diverged]
+    row.count(([] if found else ["no worker was found"]) + _one_failed(project, ended, ""))
+    return row
 
 
 def _one_failed(project: Project, ended: Ended, error: str) -> list[str]:
@@ -279,12 +278,13 @@ def _kill_worker(driver: int) -> bool:
     return False
 
 
-def _saboteur(root: Path) -> Path:
-    """Return a folder for PYTHONPATH that makes one epoch hang: the first that takes the file ``hang``."""
+def _saboteur(root: Path, fault: str) -> Path:
+    """Return a folder for PYTHONPATH that lets a fault happen in the first epoch of all."""
     folder = root / "saboteur"
     folder.mkdir()
+    (folder / fault).touch()
     text = (Path(__file__).parent / "fault_saboteur.py").read_text()
-    (folder / "sitecustomize.py").write_text(text.replace("HANG_FILE", str(root / "hang")))
+    (folder / "sitecustomize.py").write_text(text.replace('"FAULTS"', repr(str(folder))))
     return folder
 
 

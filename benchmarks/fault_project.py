@@ -32,7 +32,7 @@ architectures:
   - {family: test-efficientnet, backbones: [test_efficientnet], image_sizes: [32]}
   - {family: test-resnet, backbones: [test_resnet], depths: [2], image_sizes: [32]}
 recipe:
-  learning_rate: {low: 1e-3, high: RATE}
+  learning_rate: {low: 1e-3, high: 1e-2}
   weight_decay: {low: 1e-5, high: 1e-3}
   epochs: [4]
   batch_size: [8]
@@ -47,7 +47,7 @@ name: faulty
 data: {path: data, split: {group: "([^/]+)_[0-9]+[.]jpg$"}}
 target: {device: local, threads: 2, latency: 200ms, size: 20MB}
 weights: none
-search: {space: ./space.yaml, time: 20min, trials: TRIALS, seed: 7, compute: {cpus: 2}MORE}
+search: {space: ./space.yaml, time: 20min, trials: TRIALS, seed: 7, reuse: false, compute: {cpus: 2}MORE}
 """
 
 
@@ -76,14 +76,11 @@ class Project:
 
     Args:
         root: made by this.
-        rate: the highest learning rate of the space.
         more: added to the spec's ``search``.
         output: folder for runs.
     """
 
-    def __init__(
-        self, root: Path, *, rate: float = 1e-2, more: str = "", output: Path | None = None
-    ) -> None:
+    def __init__(self, root: Path, *, more: str = "", output: Path | None = None) -> None:
         self.root = root
         self.environment = {**os.environ, "AUTOML_CACHE": str(root.parent / "cache")}
         self._output = output or root / "runs"
@@ -93,7 +90,7 @@ class Project:
             (root / "data" / kind).mkdir(parents=True)
             for file in sorted((images / kind).iterdir())[:_EACH]:
                 shutil.copyfile(file, root / "data" / kind / file.name)
-        (root / "space.yaml").write_text(_SPACE.replace("RATE", f"{rate:g}"))
+        (root / "space.yaml").write_text(_SPACE)
         spec = _SPEC.replace("TRIALS", str(TRIALS)).replace("MORE", more)
         (root / "faulty.yaml").write_text(spec)
 

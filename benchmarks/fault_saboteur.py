@@ -1,17 +1,19 @@
-"""Makes one epoch of a real training hang. Copied to a ``sitecustomize.py``; never imported from here."""
+"""Spoils one epoch of a real training. Copied to a ``sitecustomize.py``; never imported from here."""
 
 from __future__ import annotations
 
 import importlib.abc
 import importlib.machinery
 import os
+import resource
 import sys
 import time
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-_FILE = "HANG_FILE"
+_FOLDER = "FAULTS"
+"""A file in it is one fault to happen once: ``hang``, ``nan`` or ``memory``."""
 _MODULE = "automl.training.loop"
 
 
@@ -45,15 +47,37 @@ class _Finder(importlib.abc.MetaPathFinder):
 def _sabotage(kind: Any) -> None:
     run_epoch = kind.run_epoch
 
-    def hang_once(self: Any) -> Any:
-        try:
-            os.unlink(_FILE)
-        except FileNotFoundError:
-            return run_epoch(self)
-        while True:
-            time.sleep(1e6)
+    def spoilt_epoch(self: Any) -> Any:
+        if _is_due("hang"):
+            while True:
+                time.sleep(1e6)
+        if _is_due("nan"):
+            next(self._module.parameters()).data.fill_(float("nan"))
+        if _is_due("memory"):
+            _use_up_memory()
+        return run_epoch(self)
 
-    kind.run_epoch = hang_once
+    kind.run_epoch = spoilt_epoch
+
+
+def _is_due(fault: str) -> bool:
+    try:
+        os.unlink(os.path.join(_FOLDER, fault))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _use_up_memory() -> None:
+    """Ask for more memory than this process may have; the limit is lifted again for trials after it."""
+    import torch
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (2**34, before[1]))
+    try:
+        torch.ones(2**33)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 sys.meta_path.insert(0, _Finder())

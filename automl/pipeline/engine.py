@@ -34,6 +34,7 @@ from automl.pipeline.planning import make_plan, prepare_data, read_space
 from automl.pipeline.proof import Prover, proof_seconds
 from automl.pipeline.quality import find_quality, rule_notes
 from automl.pipeline.recovery import (
+    has_report,
     is_complete,
     is_deliverable,
     is_delivered,
@@ -143,7 +144,10 @@ def resume(
     spec = with_address(began, address)
     with folder.lock(), mirrored(spec.output, path, note=watching.note):
         if is_complete(folder):
-            return read_run(path)
+            record = read_run(path)
+            if not has_report(folder):
+                write_report(record)
+            return record
         for note in recover(folder, began):
             watching.note(note)
         state = folder.read_state()

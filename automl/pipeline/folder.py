@@ -124,7 +124,7 @@ class RunFolder:
 
     def write_spec(self, spec: Spec) -> None:
         """Keep the spec, as written and as understood."""
-        self._check_ours()
+        self.check_ours()
         write_atomic(self.path / "spec.yaml", spec.text.encode())
         self._write("spec.json", spec)
 
@@ -261,23 +261,27 @@ class RunFolder:
             "event": event,
             **details,
         }
-        self._check_ours()
+        self.check_ours()
         file = self.path / "events.jsonl"
         with storage_failures(file), file.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line, ensure_ascii=False) + "\n")
 
-    def _write(self, name: str, record: object) -> None:
-        self._check_ours()
-        write_record(self.path / name, record)
+    def check_ours(self) -> None:
+        """Check that the folder is there, and that no other driver has taken it over.
 
-    def _check_ours(self) -> None:
-        """Refuse to write where the run is no more, or where another process has taken it over."""
+        Raises:
+            StorageError: when it is not.
+        """
         if not self.path.is_dir():
             raise StorageError(
                 f"The folder '{self.path}' is gone: its disk was taken away, or it was moved."
             )
         if self.owner is not None:
             check_holder(self.path, self.owner)
+
+    def _write(self, name: str, record: object) -> None:
+        self.check_ours()
+        write_record(self.path / name, record)
 
 
 def _read_or_none(path: Path, kind: type[_Record]) -> _Record | None:

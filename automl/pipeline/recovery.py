@@ -30,7 +30,14 @@ from automl.records import (
 )
 from automl.storage import DamagedFileError, read_record, sha256_file, storage_failures
 
-__all__ = ["is_complete", "is_deliverable", "is_delivered", "recover", "recover_state"]
+__all__ = [
+    "has_report",
+    "is_complete",
+    "is_deliverable",
+    "is_delivered",
+    "recover",
+    "recover_state",
+]
 
 _MADE_AGAIN = (
     ("data.json", PreparedData),
@@ -61,7 +68,7 @@ def recover(folder: RunFolder, spec: Spec) -> tuple[str, ...]:
 
 
 def is_complete(folder: RunFolder) -> bool:
-    """Whether a run ended, every target was decided, and all that it left is whole."""
+    """Whether a run ended, every target was decided, and all but perhaps its report is whole."""
     selection = folder.read_selection()
     if selection is None or any(target.lost for target in selection.targets):
         return False
@@ -69,8 +76,12 @@ def is_complete(folder: RunFolder) -> bool:
         all(_is_whole(folder.path / name, kind) for name, kind in _MADE_AGAIN[:2] + _MADE_AGAIN[3:])
         and folder.read_state() is not None
         and all(is_delivered(folder, chosen) for chosen in selection.targets)
-        and _has_end(folder.report)
     )
+
+
+def has_report(folder: RunFolder) -> bool:
+    """Whether a report was written to its end, as far as one can see."""
+    return folder.report.is_file() and folder.report.read_bytes().rstrip().endswith(b"</html>")
 
 
 def is_delivered(folder: RunFolder, chosen: TargetSelection) -> bool:
@@ -202,11 +213,6 @@ def _is_whole(file: Path, kind: type[object]) -> bool:
 
 def _is_file(file: Path, sha256: str) -> bool:
     return file.is_file() and sha256_file(file) == sha256
-
-
-def _has_end(report: Path) -> bool:
-    """Whether a report was written to its end, as far as one can see."""
-    return report.is_file() and report.read_bytes().rstrip().endswith(b"</html>")
 
 
 def _set_aside(file: Path) -> None:

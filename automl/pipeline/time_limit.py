@@ -20,6 +20,7 @@ from automl.pipeline.images import open_data
 from automl.records import Split
 from automl.search.executor import StepReport, TrialSession
 from automl.search.study import Assignment
+from automl.storage import storage_failures
 
 __all__ = ["LimitedSession", "hang_text", "longest_seconds"]
 
@@ -60,25 +61,36 @@ class LimitedSession:
 
     Args:
         session: begun just now.
-        file: where it is written what hung.
+        folder: of the run.
+        trial_id: in whose folder it is written what hung.
         longest_s: for all its steps together.
     """
 
-    def __init__(self, session: TrialSession, file: Path, longest_s: float) -> None:
+    def __init__(
+        self, session: TrialSession, folder: RunFolder, trial_id: str, *, longest_s: float
+    ) -> None:
         self._session = session
-        self._file = file
+        self._folder = folder
+        self._file = folder.trial(trial_id) / _FILE
         self._ends = time.monotonic() + longest_s
 
     def step(self) -> StepReport:
-        """Do the session's next step."""
+        """Do the session's next step.
+
+        Raises:
+            StorageError: when the run's disk is full, read-only or gone.
+        """
         with self._watched():
             return self._session.step()
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
         left_s = max(0.1, self._ends - time.monotonic())
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        with self._file.open("w") as stream:
+        self._folder.check_ours()
+        with storage_failures(self._file):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            stream = self._file.open("w")
+        with stream:
             faulthandler.dump_traceback_later(left_s, exit=True, file=stream)
             try:
                 yield
@@ -95,8 +107,9 @@ class LimitedSession:
         left_s = began + context.ends_after_s - time.monotonic()
         return cls(
             session,
-            RunFolder(Path(context.folder)).trial(assignment.id) / _FILE,
-            longest_seconds(context, assignment, left_s=max(0.0, left_s)),
+            RunFolder(Path(context.folder), owner=context.owner),
+            assignment.id,
+            longest_s=longest_seconds(context, assignment, left_s=max(0.0, left_s)),
         )
 
 

@@ -223,21 +223,24 @@ def test_a_damaged_result_counts_as_not_run(copied: Path) -> None:
     assert RunFolder(copied).read_trials() == (second,)
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("run.json", "'{}/run.json' is missing or damaged; start the run again."),
-        ("spec.json", "'{}/spec.json' is damaged; start the run again with '{}/spec.yaml'."),
-    ],
-)
-def test_a_run_whose_beginning_is_damaged_says_what_to_do(
-    copied: Path, name: str, message: str
-) -> None:
+def test_a_run_whose_spec_is_damaged_in_both_places_says_what_to_do(copied: Path) -> None:
     (copied / "selection.json").unlink()
-    (copied / name).write_bytes(b"\x00" * 50)
+    for name in ("run.json", "spec.json"):
+        (copied / name).write_bytes(b"\x00" * 50)
     with pytest.raises(RunError) as caught:
         resume(copied)
-    assert str(caught.value) == message.format(copied, copied)
+    assert str(caught.value) == (
+        f"'{copied}/spec.json' is damaged; start the run again with '{copied}/spec.yaml'."
+    )
+
+
+def test_a_report_that_was_cut_is_written_again_and_nothing_else(copied: Path) -> None:
+    report = copied / "report.html"
+    whole, before = report.read_bytes(), hash_tree(copied, "*.json")
+    report.write_bytes(whole[: len(whole) // 2])
+    resume(copied)
+    assert report.read_bytes().rstrip().endswith(b"</html>")
+    assert hash_tree(copied, "*.json") == before
 
 
 def test_data_that_changed_since_is_refused_with_the_files(
