@@ -17,32 +17,27 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from automl.data.augment import BatchAugmentation, crop
 from automl.data.truth import Truth
 from automl.errors import AutomlError
 from automl.records import Epoch, Recipe
 from automl.tasks.base import objective_of
+from automl.training.activations import FrozenStart, free_bytes
 from automl.training.averaging import AveragedWeights
+from automl.training.batches import Batches
 from automl.training.precision import Precision, choose_precision
 from automl.training.progress import Origin, TrainingState
+from automl.training.schedule import decayed_apart, one_cycle
 from automl.training.validation import Normalise, judge
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from automl.models.backbones import Network
-    from automl.tasks.base import Encoded, Task
+    from automl.tasks.base import Task
     from automl.training.examples import Examples
 
-__all__ = ["DivergedError", "Trainer", "one_cycle"]
+__all__ = ["DivergedError", "Trainer"]
 
-_WARM_UP_SHARE = 0.25
-"""Share of all steps in which the learning rate rises; a quarter held best on short fine-tunings."""
-_FEWEST_BATCHES = 25
-"""An epoch of crops has at least so many, however few the images: else there are too few steps."""
-_FIRST_RATE = 0.04
-_LAST_RATE = 4e-6
-"""Shares of the learning rate at both ends of a training, as Smith & Topin chose them."""
 _SLOWER_LATER = 1.05
 """Other work on the machine may slow later epochs down a little."""
 _MOST_WEIGHED = 500
@@ -71,6 +66,7 @@ class Trainer:
         left_s: seconds that are left to train. A training that cannot end in time is made shorter
             after its first epoch, so that its learning rate still falls to the end; an epoch in
             which time runs out is validated as it is.
+        kept_bytes: that activations of a frozen start may take; ``None``: a share of what is free.
     """
 
     def __init__(
@@ -86,6 +82,7 @@ class Trainer:
         device: str,
         seed: int,
         left_s: Callable[[], float] = lambda: math.inf,
+        kept_bytes: int | None = None,
     ) -> None:
         self._network = network
         self._module = network.module.to(device).to(memory_format=torch.channels_last)
@@ -103,26 +100,31 @@ class Trainer:
         self._left_s = left_s
         self._epochs = recipe.epochs
         self._precision: Precision | None = None
+        self._scaler = torch.amp.GradScaler(device, enabled=False)
         torch.manual_seed(seed)
         self._order = np.random.default_rng(seed)
         self._normalise = Normalise(network, device)
-        self._crop = _crop_side(
-            recipe.crop or train.tile, train.size, is_tiled=train.tile is not None
-        )
-        size = train.size if self._crop is None else (self._crop, self._crop)
-        self._augment = BatchAugmentation(recipe.augmentation, size=size)
-        self._views = len(train)
-        if self._crop is not None:
-            cover = len(train) * round(train.size[0] * train.size[1] / self._crop**2)
-            self._views = max(cover, _FEWEST_BATCHES * recipe.batch_size)
-        self._batches = max(1, self._views // recipe.batch_size)
+        self._batches = Batches(task, recipe, train, self._order)
+        self._start: FrozenStart | None = None
+        if self._batches.crop is None and val.tile is None:
+            self._start = FrozenStart.of(
+                self._module,
+                epochs=recipe.epochs,
+                train=train,
+                val=val,
+                augment=self._batches.augment,
+                normalise=self._normalise,
+                seed=seed,
+                device=device,
+                most_bytes=free_bytes() if kept_bytes is None else kept_bytes,
+            )
         self._optimizer = torch.optim.AdamW(
-            _decayed_apart(self._module, recipe.weight_decay), lr=recipe.learning_rate
+            decayed_apart(self._module, recipe.weight_decay), lr=recipe.learning_rate, fused=True
         )
         self._schedule = torch.optim.lr_scheduler.LambdaLR(
-            self._optimizer, lambda step: one_cycle(step / (self._batches * self._epochs))
+            self._optimizer, lambda step: one_cycle(step / (len(self._batches) * self._epochs))
         )
-        self._average = AveragedWeights(self._module, steps=self._batches * recipe.epochs)
+        self._average = AveragedWeights(self._module, steps=len(self._batches) * recipe.epochs)
         self._state = TrainingState(
             self._module, self._optimizer, self._schedule, self._average, self._order
         )
@@ -147,11 +149,9 @@ class Trainer:
         self._module.train()
         for part in self._frozen:
             part.eval()
-        order = self._order.permutation(self._views) % len(self._train)
-        size = self._recipe.batch_size
         losses = []
-        for batch in range(self._batches):
-            losses.append(self._step(np.sort(order[batch * size : (batch + 1) * size])))
+        for positions in self._batches.epoch():
+            losses.append(self._step(positions))
             if self._left_s() <= 0:
                 break
         self._average.put_in()
@@ -176,7 +176,7 @@ class Trainer:
             epochs=tuple(self.epochs),
             planned_epochs=self._epochs,
             precision=self._precision,
-            scale=None,
+            scaler=self._scaler.state_dict(),
         )
 
     def restore(self, path: Path) -> None:
@@ -190,7 +190,9 @@ class Trainer:
         progress = self._state.restore(path, origin=self._origin)
         self.epochs[:] = progress.epochs
         self._epochs = progress.planned_epochs
-        self._precision = progress.precision
+        if progress.precision is not None:
+            self._compute_in(progress.precision)
+            self._scaler.load_state_dict(dict(progress.scaler))
 
     def _fit_time(self, epoch_s: float) -> None:
         """Shorten the training to what its first epoch says can be done in time."""
@@ -214,6 +216,7 @@ class Trainer:
             device=self._device,
             seed=self._seed,
             each=note_loss,
+            forward=None if self._start is None else self._start.judge,
         )
         loss = sum(value * count for value, count in losses) / sum(count for _, count in losses)
         if not math.isfinite(loss):
@@ -221,63 +224,56 @@ class Trainer:
         return loss, objective_of(scores, self._objective)
 
     def _step(self, positions: NDArray[np.int64]) -> float:
-        images, targets = self._batch(positions)
         self._optimizer.zero_grad(set_to_none=True)
-        pixels, known = self._normalise(images), _moved(targets, self._device)
-        if self._precision is None:
-            self._precision = choose_precision(
-                self._module,
-                pixels,
-                lambda precision: self._loss_of(pixels, known, precision),
-                name=self._network.architecture.key,
-            )
-            self._optimizer.zero_grad(set_to_none=True)
-        loss = self._loss_of(pixels, known, self._precision)
+        precision = self._precision or self._compute_in(self._choose_precision(positions))
+        if self._start is None:
+            images, targets = self._batches.images(positions)
+            outputs = self._run(self._module, (self._normalise(images),), precision)
+        else:
+            rows = self._start.rows(positions, epoch=len(self.epochs))
+            values = self._start.values(rows, getattr(torch, precision))
+            outputs = self._run(self._start.rest, values, precision)
+            targets = self._batches.targets(positions, self._start.variation(rows))
+        loss: Tensor = self._loss(outputs, _moved(targets, self._device))
         value = float(loss.detach())
         if not math.isfinite(value):
             raise DivergedError(_DIVERGED.format(what="training", epoch=len(self.epochs) + 1))
-        loss.backward()  # type: ignore[no-untyped-call]  # torch
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch
+        self._scaler.unscale_(self._optimizer)
         nn.utils.clip_grad_norm_(self._module.parameters(), _GRADIENT_NORM)
-        self._optimizer.step()
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
         self._schedule.step()
         self._average.update()
         return value
 
-    def _loss_of(self, pixels: Tensor, known: Any, precision: Precision) -> Tensor:
+    def _compute_in(self, precision: Precision) -> Precision:
+        """Use a precision from now on; in float16 the loss is scaled, or small gradients vanish."""
+        self._precision = precision
+        self._scaler = torch.amp.GradScaler(self._device, enabled=precision == "float16")
+        return precision
+
+    def _choose_precision(self, positions: NDArray[np.int64]) -> Precision:
+        """Time steps of a batch; random numbers, statistics and weights are left as they were."""
+        with torch.random.fork_rng(devices=()):
+            images, targets = self._batches.images(positions)
+        pixels, known = self._normalise(images), _moved(targets, self._device)
+
+        def loss_of(precision: Precision) -> Tensor:
+            loss: Tensor = self._loss(self._run(self._module, (pixels,), precision), known)
+            return loss
+
+        name = self._network.architecture.key
+        chosen = choose_precision(self._module, pixels, loss_of, name=name)
+        self._optimizer.zero_grad(set_to_none=True)
+        return chosen
+
+    def _run(self, module: nn.Module, inputs: tuple[Tensor, ...], precision: Precision) -> Any:
+        """Return what a module says in a precision, as float32."""
         half = precision != "float32"
         with torch.autocast(self._device, getattr(torch, precision), enabled=half):
-            outputs = self._module(pixels)
-        loss: Tensor = self._loss(tree_map(Tensor.float, outputs) if half else outputs, known)
-        return loss
-
-    def _batch(self, positions: NDArray[np.int64]) -> tuple[Tensor, Any]:
-        """Return varied images ``(B, 3, H, W)`` in [0, 255] and the targets of the loss."""
-        images = torch.from_numpy(self._train.images(positions)).permute(0, 3, 1, 2)
-        truths = [self._train.truth(int(position)) for position in positions]
-        known = [self._task.encode(truth) for truth in truths]
-        if self._crop is not None:
-            places = zip(images, known, truths, strict=True)
-            parts = [self._cropped(*place, self._crop) for place in places]
-            images = torch.stack([image for image, _ in parts])
-            known = [encoded for _, encoded in parts]
-        drawn = self._augment.draw(len(images))
-        known = self._augment.known(known, drawn)
-        return self._augment.images(images, drawn), self._task.collate(known)
-
-    def _cropped(
-        self, image: Tensor, encoded: Encoded, truth: Truth, side: int
-    ) -> tuple[Tensor, Encoded]:
-        """Cut a square out where the task wants to look, else anywhere."""
-        focus = self._task.focus(truth, float(self._order.random()))
-        places = []
-        for axis, length in enumerate(self._train.size):
-            room = max(0, length - side)
-            if focus is None:
-                places.append(int(self._order.integers(0, room + 1)))
-            else:
-                shift = int(self._order.integers(-side // 3, side // 3 + 1))
-                places.append(min(room, max(0, focus[axis] - side // 2 + shift)))
-        return crop(image, encoded, top=places[0], left=places[1], side=side)
+            outputs = module(*inputs)
+        return tree_map(Tensor.float, outputs) if half else outputs
 
 
 _DIVERGED = (
@@ -286,40 +282,5 @@ _DIVERGED = (
 )
 
 
-def _decayed_apart(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Return parameter groups: matrices decay, biases and normalisation scales do not."""
-    trained = [p for p in module.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-
-
-def one_cycle(progress: float) -> float:
-    """Return the share of the learning rate at a part of the training, both in [0, 1].
-
-    It rises for a quarter of the time and falls for the rest, both along half a cosine.
-    """
-    if progress < _WARM_UP_SHARE:
-        return _between(_FIRST_RATE, 1.0, progress / _WARM_UP_SHARE)
-    return _between(1.0, _LAST_RATE, min(1.0, (progress - _WARM_UP_SHARE) / (1 - _WARM_UP_SHARE)))
-
-
-def _between(start: float, end: float, share: float) -> float:
-    return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * share))
-
-
 def _moved(targets: Any, device: str) -> Any:
     return tree_map(lambda t: t.to(device) if isinstance(t, Tensor) else t, targets)
-
-
-def _crop_side(crop_side: int | None, size: tuple[int, int], *, is_tiled: bool) -> int | None:
-    """Return the side of the crops, or ``None`` when images are trained on whole.
-
-    Those that are cut into tiles in use never are: a network need not take images of every size.
-    """
-    if crop_side is None or size == (crop_side, crop_side):
-        return None
-    if min(size) < crop_side and not is_tiled:
-        return None
-    return crop_side

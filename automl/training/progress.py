@@ -48,8 +48,8 @@ class TrainingProgress:
     """That make a whole training: fewer than the recipe's when time was short."""
     precision: Precision | None
     """What was decided about half precision; ``None``: not yet."""
-    scale: float | None
-    """Of the loss, where small gradients would vanish in half precision."""
+    scaler: dict[str, float]
+    """How the loss is scaled in float16 (state of torch's ``GradScaler``); empty in others."""
     steps: int
     """Of the optimiser and its schedule."""
     rates: tuple[float, ...]
@@ -85,7 +85,7 @@ class TrainingState:
         epochs: tuple[Epoch, ...],
         planned_epochs: int,
         precision: Precision | None,
-        scale: float | None,
+        scaler: dict[str, float],
     ) -> None:
         """Write the state to one file, atomically; the training goes on as if nothing had happened."""
         progress = TrainingProgress(
@@ -93,7 +93,7 @@ class TrainingState:
             epochs=epochs,
             planned_epochs=planned_epochs,
             precision=precision,
-            scale=scale,
+            scaler=scaler,
             steps=self._schedule.last_epoch,
             rates=tuple(float(group["lr"]) for group in self._optimizer.param_groups),
             averaged=self._average.count,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +23,15 @@ if TYPE_CHECKING:
     from automl.tasks.base import Task
     from automl.training.examples import Examples
 
-__all__ = ["Normalise", "judge", "outputs_of"]
+__all__ = ["Forward", "Normalise", "judge", "outputs_of"]
 
 _PIXELS_AT_ONCE = 64 * 128 * 128
 """Pixels that are looked at together: more are no quicker on a processor."""
+
+
+Forward = Callable[[int, Callable[[], Tensor], int], Any]
+"""How many images were judged before, what gives those of a batch normalised, and how many they are;
+returns the network's output for them."""
 
 
 class Normalise:
@@ -39,7 +45,9 @@ class Normalise:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return ``(B, 3, H, W)`` normalised float32, channels last in memory."""
-        pixels = images.to(self._device).float()
+        if self._device != "cpu":  # from pinned memory the copy does not hold up the processor
+            images = images.pin_memory()
+        pixels = images.to(self._device, non_blocking=True).float()
         return ((pixels - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
 
 
@@ -51,6 +59,7 @@ def judge(
     device: str,
     seed: int,
     each: Callable[[Any, list[Truth]], None] | None = None,
+    forward: Forward | None = None,
 ) -> Scores:
     """Return every metric of a network on some examples; the module is left in eval mode.
 
@@ -61,6 +70,7 @@ def judge(
         device: that the network is on.
         seed: of synthetic defects, where the task makes some.
         each: told the network's output and the truths of every batch.
+        forward: gives the outputs in place of the network, for images that are taken whole.
     """
     module = network.module.eval()
     normalise = Normalise(network, device)
@@ -69,16 +79,26 @@ def judge(
     batch_size = max(1, _PIXELS_AT_ONCE // (examples.size[0] * examples.size[1]))
     tiling = None if examples.tile is None else Tiling(examples.tile, *examples.size)
     queue = _judged(task, examples, batch_size, seed)
+
+    def run(begin: int, images: Callable[[], Tensor], count: int) -> Any:
+        return module(images()) if tiling is None else _tiled(module, images(), tiling)
+
+    say, judged = forward or run, 0
     with torch.inference_mode():
         while batch := list(islice(queue, batch_size)):
-            frames = torch.from_numpy(np.stack([one.frame for one in batch]))
-            pixels = normalise(frames.permute(0, 3, 1, 2))
-            outputs = module(pixels) if tiling is None else _tiled(module, pixels, tiling)
+            outputs = say(judged, partial(_pixels, batch, normalise), len(batch))
+            judged += len(batch)
             if each is not None:
                 each(outputs, [one.truth for one in batch])
             for position, one in enumerate(batch):
                 scorer.add(_answer(task, postprocess, outputs, position, examples.size), one.truth)
     return scorer.scores()
+
+
+def _pixels(batch: list[Judged], normalise: Normalise) -> Tensor:
+    """Return the images of a batch as a network takes them."""
+    frames = torch.from_numpy(np.stack([one.frame for one in batch]))
+    return normalise(frames.permute(0, 3, 1, 2))
 
 
 def _tiled(module: nn.Module, pixels: Tensor, tiling: Tiling) -> Tensor:

@@ -21,7 +21,8 @@ from automl.records.candidates import Freeze
 from automl.tasks.classification import ClassificationTask
 from automl.training.checkpoint import save_weights
 from automl.training.examples import ArrayImages, Examples
-from automl.training.loop import DivergedError, Trainer, one_cycle
+from automl.training.loop import DivergedError, Trainer
+from automl.training.schedule import one_cycle
 
 SIDE = 32
 QUICK = replace(RECIPE, learning_rate=3e-3, epochs=4, batch_size=8)
