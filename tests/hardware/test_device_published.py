@@ -76,6 +76,22 @@ def test_threads_are_those_of_a_processor_and_change_nothing_on_an_accelerator(
     assert rates_of(device, threads=1) == rates_of(device, threads=64)
 
 
+@pytest.mark.parametrize("device", ACCELERATORS, ids=lambda device: device.name)
+def test_8_bit_files_are_slower_nowhere_and_gain_where_there_is_a_rate_for_them(
+    device: DeviceProfile,
+) -> None:
+    gain = rates_of(device, threads=1).int8_gain
+    floats = {"float32", "float16"}.intersection(device.precisions)
+    assert gain == 1.0 if not floats or "int8" not in device.precisions else gain > 1.0
+
+
+def test_a_device_with_8_bits_alone_runs_every_file_at_that_rate() -> None:
+    board = load_device("zc706")
+    rates = rates_of(board, threads=1)
+    assert 2e6 * rates.dense_macs_us == pytest.approx(5.05e9, rel=0.01), "as its file says"
+    assert 2e6 * rates.dense_macs_us * rates.depthwise_share == pytest.approx(13.9e9, rel=0.02)
+
+
 def test_on_a_processor_threads_share_its_rate() -> None:
     board = load_device("raspberry-pi-5")
     one, four = rates_of(board, threads=1), rates_of(board, threads=4)

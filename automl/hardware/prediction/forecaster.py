@@ -156,10 +156,16 @@ def rates_of(profile: DeviceProfile, *, threads: int) -> Rates:
     # Threads are those of a processor: an accelerator gives an image all that it can.
     share = min(1.0, threads / profile.cores.value) if profile.provider == _CPU else 1.0
     peak = {name: figure.value for name, figure in profile.peak_flops.items()}
-    slowest = min(peak.values())
-    dense = peak.get("float32", slowest) * _efficiency(profile, "dense", 0.4)
-    int8 = peak.get("int8", peak.get("float32", slowest)) * _efficiency(profile, "int8-dense", 0.3)
-    depthwise = _efficiency(profile, "depthwise", 0.1) / _efficiency(profile, "dense", 0.4)
+    int8_share = _efficiency(profile, "int8-dense", 0.3)
+    floating = peak.get("float32", peak.get("float16"))
+    if floating is None:  # it calculates in 8 bits, whatever numbers a file holds
+        dense = int8 = peak["int8"] * int8_share
+        depthwise = _efficiency(profile, "int8-depthwise", int8_share / 4) / int8_share
+    else:
+        dense_share = _efficiency(profile, "dense", 0.4)
+        dense = floating * dense_share
+        int8 = peak["int8"] * int8_share if "int8" in peak else dense
+        depthwise = _efficiency(profile, "depthwise", dense_share / 4) / dense_share
     memory = profile.bandwidth_bytes_s.value * _efficiency(profile, "memory", 0.5)
     cost = 5.0 if profile.operator_cost_us is None else profile.operator_cost_us.value
     return Rates(
