@@ -8,7 +8,7 @@ from urllib.parse import quote
 from automl.records.batch import Batch, BatchEntry, BatchStatus
 from automl.report.render import page_environment, page_policy, ready_markup
 from automl.resources import shipped
-from automl.units import format_duration, plural
+from automl.units import format_duration
 
 __all__ = ["BatchRow", "batch_cost", "batch_headline", "batch_rows", "render_batch"]
 
@@ -63,8 +63,10 @@ def batch_headline(batch: Batch) -> str:
     fits = batch.count(BatchStatus.FITS)
     if not rest:
         return "The spec fits." if total == 1 else f"All {total} specs fit."
+    if total == 1:
+        return f"The spec {rest[0].removeprefix('1 ').replace('does not', 'does not fit')}."
     verb = "fits" if fits == 1 else "fit"
-    return f"{fits} of {plural(total, 'spec')} {verb}; {', '.join(rest)}."
+    return f"{fits} of {total} specs {verb}; {', '.join(rest)}."
 
 
 def batch_cost(batch: Batch) -> str:

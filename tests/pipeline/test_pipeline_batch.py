@@ -123,6 +123,9 @@ def test_a_spec_that_lies_elsewhere_now_keeps_its_entry(tmp_path: Path) -> None:
     ("statuses", "headline", "code"),
     [
         ("f", "The spec fits.", 0),
+        ("m", "The spec does not fit.", 3),
+        ("x", "The spec failed.", 1),
+        ("w", "The spec did not run.", 3),
         ("ff", "All 2 specs fit.", 0),
         ("fm", "1 of 2 specs fits; 1 does not.", 3),
         ("mm", "0 of 2 specs fit; 2 do not.", 3),

@@ -115,7 +115,7 @@ def test_specs_are_handed_to_a_real_cluster_and_followed(
         ended = subprocess.run(
             command("status", job, "--address", address), capture_output=True, text=True, check=True
         )
-        assert "does not see data.path '/nowhere/at/all'" in ended.stdout
+        assert "The data path '/nowhere/at/all' does not exist." in ended.stdout
         monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
         refused = subprocess.run(
             command("status", "--address", address), capture_output=True, text=True, check=False
