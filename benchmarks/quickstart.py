@@ -37,6 +37,7 @@ _RUN_S = 300.0
 _FIRST_DEPLOYABLE_S = 120.0
 _SCORE = 0.97
 _OVERHEAD = 0.15
+_ORCHESTRATION = 0.10
 _MEMORY_BYTES = 4 * 10**9
 _RATIO = 1.10
 _EXTRA_BYTES = 100_000
@@ -160,6 +161,13 @@ def _run_figures(made: _Made) -> Iterator[Figure]:
         "overhead", f"{_OVERHEAD:.0%}", f"{spent.overhead:.1%}", spent.overhead <= _OVERHEAD,
         spent.text(),
     )  # fmt: skip
+    yield Figure(
+        "orchestration",
+        f"{_ORCHESTRATION:.0%}",
+        f"{spent.orchestration:.1%}",
+        spent.orchestration <= _ORCHESTRATION,
+        "the same without looking into the data's quality",
+    )
     if made.footprint is not None:
         yield from _memory_figures(made.footprint)
 
