@@ -49,6 +49,6 @@ class Pace:
             if result is None:
                 continue
             self._read.add(trial_id)
-            if result.status is TrialStatus.FINISHED:
+            if result.status is TrialStatus.FINISHED and result.rung == "train":
                 self._finished += 1
                 self._sum_s += sum(result.seconds.values())

@@ -31,6 +31,7 @@ from automl.records import (
     TrialStatus,
     TruthKind,
 )
+from automl.search.prior import combine
 from automl.search.study import StudySpace, middle_recipe
 
 __all__ = ["Climb", "Ladder", "Step", "low_resolution", "probe_id", "rungs_of"]
@@ -72,8 +73,8 @@ _PASSES = 3.0
 """A training step costs about three forward passes."""
 _FINISH_SECONDS = 12.0
 """To export, quantize and judge one network."""
-_PRIOR_WEIGHT = 0.02
-"""Score between the best and the worst expectation of networks that were never looked at."""
+_GLANCE_NOISE = 0.03
+"""Standard deviation of a score after one epoch, by which it misleads about the end of a training."""
 
 Waiting = Literal["wait"]
 
@@ -118,7 +119,7 @@ class Climb:
             score = trial.objective
             if trial.rung == "glance" and trial.epochs:
                 score = trial.epochs[-1].val_score
-            seconds = sum(trial.seconds.values())
+            seconds = trial.seconds.get("train", 0.0)
             climb.note(trial.rung, trial.architecture, None if failed else score, seconds)
         return climb
 
@@ -150,7 +151,7 @@ class Ladder:
     """The architectures of the study, as planned."""
     rungs: tuple[Rung, ...]
     expected: Mapping[str, float]
-    """By architecture: the higher, the better it is expected to become. Only the order counts."""
+    """Of each architecture, from :func:`automl.search.prior.expected_scores`."""
     images: int
     """Of the training split."""
     time_s: float
@@ -173,10 +174,11 @@ class Ladder:
         """Return all architectures, the most promising first."""
         promise = self._promise(climb)
         glanced = {key: score for key, score in climb.glances.items() if score is not None}
-        return sorted(
-            self.study.architectures,
-            key=lambda a: (a.key not in glanced, -glanced.get(a.key, 0.0), -promise[a.key]),
-        )
+        if glanced:
+            # A glance scores lower than a training will. How much lower is learnt from those glanced at,
+            # so that they can be compared with the others.
+            promise = combine(promise, glanced, noise=dict.fromkeys(glanced, _GLANCE_NOISE))
+        return sorted(self.study.architectures, key=lambda a: -promise[a.key])
 
     def survivors(self, climb: Climb) -> tuple[Architecture, ...]:
         """Return the architectures that are worth a whole training in the time there is."""
@@ -301,22 +303,8 @@ class Ladder:
         return statistics.median(ratios) if ratios else 1.0
 
     def _promise(self, climb: Climb) -> dict[str, float]:
-        """Return what is expected of each architecture, in units of the objective.
-
-        What was probed counts by its score; a prior moves it by two hundredths at most. What was not
-        probed stands a little behind what was, in the order of the prior; what has no pretrained
-        weights behind all of that.
-        """
-        order = sorted(
-            self._planned, key=lambda k: (self.expected.get(k, 0.0), self._planned[k].macs)
-        )
-        prior = {k: _PRIOR_WEIGHT * i / max(1, len(order) - 1) for i, k in enumerate(order)}
-        behind = min(climb.scores.values(), default=0.5) - _PRIOR_WEIGHT
-        return {
-            key: prior[key]
-            + climb.scores.get(key, behind if planned.weights is not None else behind - 1.0)
-            for key, planned in self._planned.items()
-        }
+        """Return what is expected of each architecture before it is trained at all."""
+        return combine({key: self.expected[key] for key in self._planned}, climb.scores)
 
     def _groups(self) -> list[str]:
         """Return the sets of features, the one with the best expectation first."""
@@ -325,7 +313,7 @@ class Ladder:
             if planned.weights is None:
                 continue
             id_ = probe_id(planned.architecture)
-            value = (self.expected.get(planned.architecture.key, 0.0), planned.macs)
+            value = (self.expected[planned.architecture.key], planned.macs)
             best[id_] = max(value, best.get(id_, value))
         return sorted(best, key=lambda id_: best[id_], reverse=True)
 

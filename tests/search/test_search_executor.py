@@ -88,7 +88,7 @@ def plain_ladder(study: StudySpace, *, trials: int | None = 6) -> Ladder:
             for a in study.architectures
         ),
         rungs=("train",),
-        expected={},
+        expected={a.key: 0.1 * (a.depth or 0) for a in study.architectures},
         images=100,
         time_s=600.0,
         cores=1,
@@ -123,10 +123,10 @@ def test_a_killed_trial_ends_alone_and_weak_ones_end_early() -> None:
     ]
     run_search(diary, factory=Factory(dies_at=3), first=first)
     begun = [(a.architecture.depth, a.recipe.epochs) for a in diary.begun[:5]]
-    # The lightest, then what is expected to be best, then what the caller knows.
-    assert begun == [(1, 3), (3, 3), (3, 3), (1, 3), (2, 3)]
+    # The lightest, then what is expected to be best, then what the caller knows and was not begun yet.
+    assert begun == [(1, 3), (3, 3), (2, 3), (3, 4), (2, 4)]
     assert diary.finished[0] == "0001-net_a-d1-128"
-    assert diary.died == ["0003-net_a-d3-128"]
+    assert diary.died == ["0003-net_a-d2-128"]
     assert len(diary.begun) == 6
     accounted = {*diary.finished, *diary.ended_early, *diary.died}
     assert accounted == {a.id for a in diary.begun}
