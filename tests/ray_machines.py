@@ -71,6 +71,13 @@ class Machine:
                 start_new_session=True,
             )
 
+    @property
+    def network(self) -> str:
+        """The name of the machine's network, as the links in /proc have it."""
+        if self.namespace is None:
+            return os.readlink("/proc/self/ns/net")
+        return f"net:[{os.stat(f'/run/netns/{self.namespace}').st_ino}]"
+
     def processes(self) -> list[int]:
         """Return the processes that run on the machine."""
         if self.namespace is None:
@@ -98,6 +105,7 @@ class Machines:
     environment: dict[str, str]
     machines: list[Machine] = field(default_factory=list)
     number: int = field(default_factory=lambda: os.getpid() % 10_000)
+    _folders: list[Path] = field(default_factory=list)
 
     @property
     def address(self) -> str:
@@ -124,10 +132,12 @@ class Machines:
         address = "127.0.0.1" if namespace is None else self._connect(namespace, place)
         command = self._command(name, address, cpus, dashboard_port)
         if namespace is not None:
-            command = ["ip", "netns", "exec", namespace, *_hiding(hidden, command)]
+            command = ["ip", "netns", "exec", namespace, *self._apart(name, hidden, command)]
         log = self.folder / f"{name}.log"
         machine = Machine(name, address, namespace, command, self.environment, log)
         self.machines.append(machine)
+        if namespace is None:
+            wait_until_up(machine)  # machines of one address and folder start one after the other
         return machine
 
     def _command(self, name: str, address: str, cpus: int, dashboard_port: int | None) -> list[str]:
@@ -148,6 +158,21 @@ class Machines:
             f"--num-cpus={cpus}", "--num-gpus=0", f"--object-store-memory={80 * 2**20}",
             "--disable-usage-stats", "--block",
         ]  # fmt: skip
+
+    def _apart(self, name: str, hidden: Path | None, command: list[str]) -> list[str]:
+        """Return a command that has a temporary folder of its own, and lacks one that others have.
+
+        The head alone uses the real one, where a driver on it looks for Ray. Two machines that start at
+        the same moment in one folder would take the same names for their sockets.
+        """
+        mounts = [f"mount -t tmpfs none {shlex.quote(str(hidden))}"] if hidden else []
+        if self.machines:
+            own = self.folder.with_name(f"{self.folder.name}-{name}")
+            own.mkdir()
+            self._folders.append(own)
+            mounts.append(f"mount --bind {own} {self.folder}")
+        script = " && ".join([*mounts, f"exec {shlex.join(command)}"])
+        return ["unshare", "-m", "sh", "-c", script] if mounts else command
 
     def _connect(self, namespace: str, place: int) -> str:
         bridge, cable = f"aml{self.number}b", f"aml{self.number}v{place}"
@@ -175,13 +200,8 @@ class Machines:
         if self.isolated and self.machines:
             bridge = f"aml{self.number}b"
             subprocess.run(["ip", "link", "del", bridge], capture_output=True, check=False)
-
-
-def _hiding(hidden: Path | None, command: list[str]) -> list[str]:
-    if hidden is None:
-        return command
-    mount = f"mount -t tmpfs none {shlex.quote(str(hidden))} && exec {shlex.join(command)}"
-    return ["unshare", "-m", "sh", "-c", mount]
+        for folder in (self.folder, *self._folders):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -207,7 +227,6 @@ def machines(*, isolated: bool = True) -> Iterator[Machines]:
         yield made
     finally:
         made.close()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def wait_until_up(machine: Machine, *, attempts: int = 3) -> None:
