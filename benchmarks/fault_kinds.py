@@ -194,7 +194,8 @@ def _read_only(scene: Scene) -> Row:
 
 def _is_remounted(disk: Path) -> bool:
     """Whether the disk could be made read-only: not while a process still writes there."""
-    return subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=False).returncode == 0
+    command = ["mount", "-o", "remount,ro", str(disk)]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
 def _mount(*arguments: str) -> None:
