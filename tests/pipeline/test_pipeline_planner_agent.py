@@ -123,7 +123,7 @@ def test_an_agent_that_is_not_there_is_named(
 
     url = f"http://127.0.0.1:{free_port()}"
     impatient = remote.RemoteDevice(url, TOKEN, contact_s=0.2)
-    monkeypatch.setattr(remote, "open_remote", lambda _: impatient)
+    monkeypatch.setattr(remote, "open_remote", lambda *_, **_options: impatient)
     with pytest.raises(AutomlError) as caught:
         plan_hardware(load_spec(planned.folder / "s.yaml"), devices=[url])
     assert str(caught.value).startswith("The device cannot be reached: ")
