@@ -111,9 +111,12 @@ def _facts(folder: Any, run: str, *, is_running: bool) -> dict[str, Any]:
         "time_used": format_duration(state.elapsed_s) if state else "unknown",
         "time_allowed": format_duration(spec.search.time_s),
         "candidates_fit": len(plan.feasible()) if plan else None,
-        "trials_finished": sum(t.status is TrialStatus.FINISHED for t in trials),
+        "trials_finished": sum(
+            t.status is TrialStatus.FINISHED and t.rung == "train" for t in trials
+        ),
         "trials_stopped": sum(t.status is TrialStatus.STOPPED for t in trials),
         "trials_failed": sum(t.status is TrialStatus.FAILED for t in trials),
+        "looks_before_training": len(folder.read_probes()) + sum(t.rung != "train" for t in trials),
         "best_score": max(scores, default=None),
         "objective": spec.objective,
     }

@@ -98,7 +98,7 @@ def print_outcome(record: RunRecord) -> None:
             if chosen.winner is not None:
                 _print_winner(screen, record, chosen)
     ended = format_duration(record.seconds)
-    screen.print(f"{plural(len(record.trials), 'trial')} in {ended}.")
+    screen.print(f"{_counted(record)} in {ended}.")
     report = escape(_shown(os.path.join(record.folder, "report.html")))
     screen.print(f"Report: {report}", soft_wrap=True, markup=False)
     if record.selection is None:
@@ -112,6 +112,14 @@ def print_outcome(record: RunRecord) -> None:
                 soft_wrap=True,
                 markup=False,
             )
+
+
+def _counted(record: RunRecord) -> str:
+    """Return how many trainings there were, and how many cheaper looks at networks."""
+    trained = sum(trial.rung == "train" for trial in record.trials)
+    looks = len(record.trials) - trained
+    cheaper = f" and {plural(looks, 'cheaper look')} at networks" if looks else ""
+    return f"{plural(trained, 'trial')}{cheaper}"
 
 
 def _print_winner(screen: Any, record: RunRecord, chosen: TargetSelection) -> None:
@@ -179,7 +187,8 @@ def outcome_json(record: RunRecord) -> dict[str, Any]:
         "run": record.folder,
         "report": os.path.join(record.folder, "report.html"),
         "seconds": record.seconds,
-        "trials": len(record.trials),
+        "trials": sum(trial.rung == "train" for trial in record.trials),
+        "looks": sum(trial.rung != "train" for trial in record.trials),
         "targets": targets,
     }
 

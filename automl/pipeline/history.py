@@ -77,6 +77,7 @@ def make_record(
         started_at=state.started_at,
         resumed=state.resumed,
         quality=with_clean_score(folder.read_quality(), selection, spec.objective),
+        probes=folder.read_probes(),
     )
 
 

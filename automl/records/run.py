@@ -8,6 +8,7 @@ from typing import Literal
 from automl.records.candidates import Candidate
 from automl.records.dataset import PreparedData
 from automl.records.forecast import Forecast
+from automl.records.ladder import Probe
 from automl.records.measurement import Measurement
 from automl.records.plan import Plan
 from automl.records.quality import DataQuality
@@ -146,3 +147,5 @@ class RunRecord:
     resumed: int
     quality: DataQuality | None = None
     """What the data itself allows; ``None`` where it was not looked into."""
+    probes: tuple[Probe, ...] = ()
+    """What frozen features told before anything was trained."""

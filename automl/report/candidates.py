@@ -106,6 +106,8 @@ class _Builder:
                     yield self._undecided(trial, candidate, artifact)
             if not trial.artifacts and trial.id not in self.ended:
                 text = trial.error or "others were better at the same epoch"
+                if trial.rung == "glance" and trial.error is None:
+                    text = "a glance: one epoch on small images, to see what it promises"
                 yield _ended(trial, "training", text)
         for verdict in self.verdicts.values():
             is_open = verdict.status.is_feasible and verdict.candidate.architecture in tried

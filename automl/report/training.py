@@ -69,7 +69,7 @@ def drawn_trials(ranked: tuple[TrialResult, ...], winners: set[int]) -> list[Tri
 
     A single epoch is a point, not a curve: where no trial has more, nothing is drawn.
     """
-    with_epochs = [trial for trial in ranked if trial.epochs]
+    with_epochs = [trial for trial in ranked if trial.epochs and trial.rung == "train"]
     if all(len(trial.epochs) == 1 for trial in with_epochs):
         return []
     with_epochs.sort(key=lambda trial: trial.number not in winners)

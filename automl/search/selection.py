@@ -170,6 +170,7 @@ def losing_reasons(
     by_architecture: dict[str, list[TrialResult]] = {}
     for trial in trials:
         by_architecture.setdefault(trial.architecture.key, []).append(trial)
+    by_architecture = {key: _closest_looks(own) for key, own in by_architecture.items()}
     reasons: list[Reason] = []
     for verdict in plan.verdicts:
         if verdict.target != target.name:
@@ -186,6 +187,12 @@ def losing_reasons(
                 if not _is_winner(trial, verdict.candidate, winner)
             )
     return tuple(reasons)
+
+
+def _closest_looks(trials: list[TrialResult]) -> list[TrialResult]:
+    """Return the trials of one architecture that say most: glances only where there is nothing else."""
+    closer = [trial for trial in trials if trial.rung != "glance"]
+    return closer or trials[-1:]
 
 
 def _is_winner(trial: TrialResult, candidate: Candidate, winner: Contender | None) -> bool:
@@ -246,7 +253,7 @@ def _trial_reason(
 ) -> Reason:
     candidate = verdict.candidate
     latency_ms = _latency_ms(verdict.evidence, target)
-    if trial.status is not TrialStatus.FINISHED:
+    if trial.status is not TrialStatus.FINISHED or trial.rung == "glance":
         clause, text = _unfinished(trial)
         return Reason(candidate, trial.id, "training", clause, text, trial.objective, latency_ms)
     artifact = next((a for a in trial.artifacts if a.scheme == candidate.scheme), None)
@@ -293,6 +300,15 @@ def _compared(score: float, known: Evidence | None, winner: Contender) -> str:
 def _unfinished(trial: TrialResult) -> tuple[str, str]:
     if trial.status is TrialStatus.FAILED:
         return "the trial finishes", f"failed: {trial.error}"
+    if trial.rung == "glance":
+        score = f": it scored {trial.epochs[-1].val_score:.4f}" if trial.epochs else ""
+        return (
+            "search: a glance",
+            f"trained for one epoch on small images, to see what it promises{score}. There was time to "
+            "train only those that promised more",
+        )
+    if trial.skipped:
+        return "search: files of the best only", next(iter(trial.skipped.values()))
     epochs = len(trial.epochs)
     return (
         "search: early stopping",
