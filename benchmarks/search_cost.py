@@ -136,6 +136,11 @@ def _setting(spec: Spec, plan: Plan, data: PreparedData, epochs: int) -> Setting
         space=read_space(spec),
         weights={p.architecture.backbone: p.weights for p in plan.architectures if p.weights},
         latency_ms=_middle_ms(plan),
+        p95_ms={
+            v.candidate.architecture.key: v.evidence.p95_ms.value
+            for v in plan.verdicts
+            if v.evidence is not None
+        },
         epochs=epochs,
         cores=os.cpu_count() or 1,
     )
@@ -268,6 +273,7 @@ def _delivered(run: RunFolder, lead_s: float, meter: CoreSeconds) -> list[dict[s
                     "architecture": trial.architecture.key,
                     "scheme": artifact.scheme,
                     "epochs": len(trial.epochs),
+                    "fits": True,
                     "val": artifact.scores.values[spec.objective],
                     "test": _test_score(run, spec, data, artifact),
                     "wall_s": wall_s,
@@ -308,11 +314,15 @@ def _end(run: RunFolder, wall_s: float, core_s: float) -> dict[str, Any]:
 
 def _parts(folder: Path) -> dict[str, dict[int, Part]]:
     """Return all parts of a case that came to their end."""
-    latency_ms = read_setting(folder / "setting.json").latency_ms
+    setting = read_setting(folder / "setting.json")
+
+    def fits(architecture: str) -> bool:
+        return setting.p95_ms[architecture] <= setting.latency_ms
+
     found: dict[str, dict[int, Part]] = {}
     for contestant in CONTESTANTS:
         for path in sorted(folder.glob(f"{contestant}-*.jsonl")):
-            part = read_part(path, latency_ms=latency_ms)
+            part = read_part(path, fits=fits)
             if part is not None:
                 seed = int(path.stem.removeprefix(f"{contestant}-"))
                 found.setdefault(contestant, {})[seed] = part

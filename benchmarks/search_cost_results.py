@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,19 +70,21 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def read_part(path: Path, *, latency_ms: float) -> Part | None:
-    """Return what a contestant did, or ``None`` when it has not ended."""
+def read_part(path: Path, *, fits: Callable[[str], bool]) -> Part | None:
+    """Return what a contestant did, or ``None`` when it has not ended.
+
+    ``fits`` tells by the key of an architecture whether it keeps the budget.
+    """
     lines = read_lines(path)
     if not lines or "end" not in lines[-1]:
         return None
-    timed = {line["latency"]: line["p95_ms"] for line in lines if "latency" in line}
     trained = tuple(
         Trained(
             line["wall_s"],
             line["core_s"],
             line["val"],
             line.get("test"),
-            line.get("p95_ms", timed.get(line["architecture"], 0.0)) <= latency_ms,
+            bool(line.get("fits", fits(line["architecture"]))),
         )
         for line in lines
         if "val" in line and "end" not in line

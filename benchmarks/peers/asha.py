@@ -2,8 +2,8 @@
 
     python -m benchmarks.peers.asha SETTING.json --seed 0 --samples 30
 
-A candidate that reaches the last epoch is exported and timed; one that misses the budget reports a score
-that is lower by one than its own, so that Optuna turns away from its kind. Prints a JSON line for every
+Of a candidate that reaches the last epoch the latency is looked up; one that misses the budget reports a
+score that is lower by one than its own, so that Optuna turns away from its kind. Prints a JSON line for every
 candidate that was trained to the end.
 """
 
@@ -43,7 +43,7 @@ def search(setting: Setting, *, samples: int, seed: int) -> None:
     start_ray(setting)
 
     def train(config: dict[str, Any]) -> None:
-        from benchmarks.peers.training import Training, p95_ms
+        from benchmarks.peers.training import Training
 
         candidate = named(setting, config)
         training = Training(setting, candidate, seed=seed)
@@ -52,15 +52,13 @@ def search(setting: Setting, *, samples: int, seed: int) -> None:
             val = training.score("val")
             if epoch < setting.epochs:
                 tune.report({"objective": val, "epoch": epoch})
-        took_ms = p95_ms(setting, candidate.architecture)
-        fits = took_ms <= setting.latency_ms
+        fits = setting.p95_ms[candidate.architecture.key] <= setting.latency_ms
         tune.report(
             {
                 "objective": val if fits else val - _PENALTY,
                 "epoch": setting.epochs,
                 "val": val,
                 "test": training.score("test"),
-                "p95_ms": took_ms,
             }
         )
 
@@ -111,7 +109,6 @@ def _printer(setting: Setting) -> Any:
                     epochs=result["epoch"],
                     val=result["val"],
                     test=result["test"],
-                    p95_ms=result["p95_ms"],
                 )
 
     return Printer()

@@ -2,8 +2,7 @@
 
     python -m benchmarks.peers.fifo SETTING.json --seed 0 --samples 30 [--done 0,1,2]
 
-Prints one JSON line a candidate when it is trained (without saying whether it fits), and at the end one
-line for every architecture with its latency.
+Prints one JSON line a candidate when it is trained; whether it fits is looked up when all are.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ def main() -> None:
 
 
 def search(setting: Setting, waiting: list[int], *, samples: int, seed: int) -> None:
-    """Train the candidates of these numbers, then time all architectures that were drawn."""
+    """Train the candidates of these numbers."""
     from ray import tune
     from ray.tune import RunConfig, TuneConfig, Tuner
 
-    from benchmarks.peers.training import p95_ms, start_ray
+    from benchmarks.peers.training import start_ray
 
     start_ray(setting)
     candidates = draw(setting, samples, seed=seed)
@@ -62,8 +61,6 @@ def search(setting: Setting, waiting: list[int], *, samples: int, seed: int) -> 
                 storage_path=scratch, verbose=0, callbacks=[_printer(setting, samples, seed)]
             ),
         ).fit()
-    for architecture in dict.fromkeys(c.architecture for c in candidates):
-        print_line(latency=architecture.key, p95_ms=p95_ms(setting, architecture))
 
 
 def _printer(setting: Setting, samples: int, seed: int) -> Any:

@@ -36,6 +36,9 @@ class Setting:
     """Source of the pretrained weights by backbone."""
     latency_ms: float
     """The p95 of one image, one thread, must not be above."""
+    p95_ms: dict[str, float]
+    """What it is, by the key of an architecture: measured beforehand on a machine that did nothing else. A
+    peer looks it up after training, so that it neither pays for measuring nor errs while others train."""
     epochs: int
     cores: int
 

@@ -1,16 +1,14 @@
-"""Plain fine-tuning in PyTorch, and how fast the result is in ONNX Runtime.
+"""Plain fine-tuning in PyTorch.
 
 The network itself comes from automl's catalogue, so that a candidate is the very same for all; everything
-else is what tutorials of torch, torchvision and onnxruntime show.
+else is what tutorials of torch and torchvision show.
 """
 
 from __future__ import annotations
 
 import os
 import statistics
-import tempfile
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,14 +22,12 @@ from torchvision.transforms import v2
 from automl.models.backbones import Network, build_classifier
 from automl.models.freezing import freeze_parts, frozen_modules
 from automl.models.weights import weight_source
-from automl.records import Architecture, Augmentation
+from automl.records import Augmentation
 from benchmarks.peers.setting import Candidate, Setting
 
-__all__ = ["Training", "p95_ms"]
+__all__ = ["Training", "start_ray"]
 
 _EVALUATION_BATCH = 64
-_TIMED_RUNS = 200
-_UNTIMED_RUNS = 20
 _TIMED_STEPS = 2
 _LEAST_GAIN = 1.15
 
@@ -129,46 +125,14 @@ class Training:
 _half_is_faster: dict[tuple[str, str, int], bool] = {}
 
 
-def p95_ms(setting: Setting, architecture: Architecture) -> float:
-    """Return the 95th percentile of one image's latency in ONNX Runtime with one thread.
-
-    Latency does not depend on what was learnt, so one network of an architecture is enough.
-    """
-    import onnxruntime
-
-    module = _built(setting, architecture).module.eval()
-    image = torch.zeros(1, 3, architecture.image_size, architecture.image_size)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        path = Path(folder) / "model.onnx"
-        torch.onnx.export(module, (image,), str(path), input_names=["image"], verbose=False)
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        return _time(session, {"image": image.numpy()})
-
-
-def _time(session: Any, inputs: dict[str, np.ndarray[Any, Any]]) -> float:
-    for _ in range(_UNTIMED_RUNS):
-        session.run(None, inputs)
-    times_ms = []
-    for _ in range(_TIMED_RUNS):
-        started = time.perf_counter()
-        session.run(None, inputs)
-        times_ms.append(1e3 * (time.perf_counter() - started))
-    return float(np.percentile(times_ms, 95))
-
-
 def _network(setting: Setting, candidate: Candidate) -> Network:
-    network = _built(setting, candidate.architecture)
+    source = setting.weights.get(candidate.architecture.backbone)
+    weights = None if source is None else weight_source(source)
+    network = build_classifier(
+        candidate.architecture, classes=len(setting.classes), weights=weights
+    )
     freeze_parts(network, candidate.freeze)  # type: ignore[arg-type]
     return network
-
-
-def _built(setting: Setting, architecture: Architecture) -> Network:
-    source = setting.weights.get(architecture.backbone)
-    weights = None if source is None else weight_source(source)
-    return build_classifier(architecture, classes=len(setting.classes), weights=weights)
 
 
 def _split(setting: Setting, split: str, size: int) -> tuple[Tensor, Tensor]:
