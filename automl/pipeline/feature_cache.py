@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from automl.storage import cache_folder, write_atomic
+from automl.pipeline.array_file import read_arrays, write_arrays
+from automl.storage import DamagedFileError, cache_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,14 +36,11 @@ class FeatureCache:
 
     def read(self, key: str, count: int) -> tuple[NDArray[np.float32], ...] | None:
         """Return so many arrays that :meth:`write` kept, or ``None``."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-
         file = self._folder / f"{key}.safetensors"
         try:
-            arrays = load(file.read_bytes())
+            arrays = read_arrays(file)
             found = tuple(arrays[str(place)] for place in range(count))
-        except (OSError, SafetensorError, KeyError):
+        except (OSError, DamagedFileError, KeyError):
             return None
         with contextlib.suppress(OSError):
             file.touch()  # used last now
@@ -50,11 +48,9 @@ class FeatureCache:
 
     def write(self, key: str, arrays: Sequence[NDArray[np.float32]]) -> None:
         """Keep arrays; a full disk costs the next run some seconds, and this one nothing."""
-        from safetensors.numpy import save
-
-        content = save({str(place): array for place, array in enumerate(arrays)})
         with contextlib.suppress(OSError):
-            write_atomic(self._folder / f"{key}.safetensors", content)
+            named = {str(place): array for place, array in enumerate(arrays)}
+            write_arrays(self._folder / f"{key}.safetensors", named)
             self._tidy()
 
     def _tidy(self) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from automl.errors import AutomlError
-from automl.storage import DamagedFileError, write_atomic
+from automl.pipeline.array_file import read_arrays, write_arrays
 
 if TYPE_CHECKING:
     from automl.models.backbones import Network
@@ -23,37 +23,31 @@ __all__ = ["load_head", "save_heads"]
 
 def save_heads(file: Path, heads: Mapping[str, LinearHead]) -> None:
     """Write the heads of some architectures, by their keys, atomically."""
-    from safetensors.numpy import save
-
-    tensors = {}
+    arrays = {}
     for key, head in heads.items():
-        tensors[f"{key}.weight"], tensors[f"{key}.bias"] = head.weight, head.bias
-    write_atomic(file, save(tensors))
+        arrays[f"{key}.weight"], arrays[f"{key}.bias"] = head.weight, head.bias
+    write_arrays(file, arrays)
 
 
 def load_head(network: Network, file: Path, *, key: str) -> bool:
     """Set an architecture's head into its network; return whether there was one that fits.
 
     Raises:
-        DamagedFileError: when the file is torn.
+        DamagedFileError: when the file is torn or altered.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load
+    import torch
 
     from automl.models.pooled import set_head
 
     try:
-        tensors = load(file.read_bytes())
+        arrays = read_arrays(file)
     except FileNotFoundError:
         return False
-    except SafetensorError as error:
-        raise DamagedFileError(
-            f"'{file}' is damaged ({error}). Delete it: trainings then begin with new heads."
-        ) from error
-    if f"{key}.weight" not in tensors or network.weights is None:
+    if f"{key}.weight" not in arrays or network.weights is None:
         return False
     try:
-        set_head(network, tensors[f"{key}.weight"], tensors[f"{key}.bias"])
+        weight, bias = (torch.from_numpy(arrays[f"{key}.{part}"]) for part in ("weight", "bias"))
+        set_head(network, weight, bias)
     except AutomlError:
         return False  # a network whose head is no single linear layer
     return True

@@ -109,8 +109,6 @@ class FeaturesSession:
         """Return the features of both splits for each planned architecture, cached or made now."""
         import torch
 
-        from automl.export.features import export_features, run_features
-
         torch.set_num_threads(self._context.threads)
         with self._timed("setup"):
             network = self._open_network()
@@ -122,19 +120,32 @@ class FeaturesSession:
         for split, indices in sets.items():
             known = cache.read(keys[split], len(self._planned))
             if known is None:
-                file = cache.network_file(key)
-                if not file.exists():
-                    with self._timed("export"):
-                        export_features(network, file, image_size=self._size)
-                with self._timed("features"):
-                    images = self._store.squares(indices, self._size)
-                    known = run_features(file, images, threads=self._context.threads)
-                    cache.write(keys[split], known)
+                known = self._run(network, cache.network_file(key), indices)
+                cache.write(keys[split], known)
             found[split] = known
         return [
             {split: values[place] for split, values in found.items()}
             for place in range(len(self._planned))
         ]
+
+    def _run(
+        self, network: PooledFeatures, file: Path, indices: Sequence[int]
+    ) -> tuple[NDArray[np.float32], ...]:
+        """Run images through the exported backbone; one that is damaged in the cache is made again."""
+        from automl.export.features import export_features, run_features
+
+        images = self._store.squares(indices, self._size)
+        threads = self._context.threads
+        if file.exists():
+            try:
+                with self._timed("features"):
+                    return run_features(file, images, threads=threads)
+            except Exception:  # noqa: BLE001 - onnxruntime's own: whatever it is, the file is of no use
+                file.unlink(missing_ok=True)
+        with self._timed("export"):
+            export_features(network, file, image_size=self._size)
+        with self._timed("features"):
+            return run_features(file, images, threads=threads)
 
     def _open_network(self) -> PooledFeatures:
         from automl.models.pooled import pooled_features
