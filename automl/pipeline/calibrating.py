@@ -138,6 +138,7 @@ def export_set(
     *,
     frames: Sequence[tuple[int, int] | None] = (None,),
     schemes: Sequence[str] = SCHEMES,
+    job: Callable[[ExportJob], Exported] = export_untrained,
     progress: Callable[[str], None] = lambda text: None,
 ) -> list[ExportedNetwork]:
     """Return the files of a set of networks, exported untrained where the cache has them not.
@@ -157,7 +158,7 @@ def export_set(
     if missing:
         with WorkerPool(2, threads=1) as pool:
             jobs = [_job(*one, tuple(schemes), folder) for one in missing]
-            for one, made in zip(missing, pool.map(export_untrained, jobs), strict=True):
+            for one, made in zip(missing, pool.map(job, jobs), strict=True):
                 progress(f"exported {one[0][0]} at {one[0][1]} px")
                 if isinstance(made, JobFailure):
                     progress(f"{one[0][0]} is left out: {made.error}")

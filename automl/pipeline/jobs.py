@@ -17,6 +17,7 @@ from automl.tasks.base import Task, open_task
 
 if TYPE_CHECKING:
     from automl.data.frames import FrameStore
+    from automl.models.backbones import Network
     from automl.predictor import Model
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Exported",
     "ExportedFile",
     "evaluate_artifact",
+    "export_gallery",
     "export_untrained",
 ]
 
@@ -111,20 +113,36 @@ class Evaluation:
 
 def export_untrained(job: ExportJob) -> Exported:
     """Export an architecture with random weights as float32, and quantize that for the other schemes."""
-    import numpy as np
     import torch
 
-    from automl.export.deployed import deploy
-    from automl.export.graph import graph_hash, operators_of
-    from automl.export.metadata import artifact_metadata
-    from automl.export.onnx import export_onnx
-    from automl.export.schemes.base import QuantizationContext
     from automl.export.untrained import vary_constants
 
     torch.manual_seed(0)
     task = open_task(job.task, classes=job.classes, options=job.options)
     network = task.build(job.architecture, weights=None)
     vary_constants(network.module)
+    return _export(network, task, job)
+
+
+def export_gallery(job: ExportJob) -> Exported:
+    """Export a gallery of operators (:mod:`automl.models.gallery`), named as the job's backbone."""
+    from automl.models.gallery import build_gallery
+
+    task = open_task(job.task, classes=job.classes, options=job.options)
+    network = build_gallery(job.architecture.backbone, classes=len(job.classes))
+    return _export(network, task, job)
+
+
+def _export(network: Network, task: Task, job: ExportJob) -> Exported:
+    """Export a network with the weights that it has, and quantize that for the other schemes."""
+    import numpy as np
+
+    from automl.export.deployed import deploy
+    from automl.export.graph import graph_hash, operators_of
+    from automl.export.metadata import artifact_metadata
+    from automl.export.onnx import export_onnx
+    from automl.export.schemes.base import QuantizationContext
+
     deployed = deploy(network, task, frame_size=job.frame_size, tiled=job.options.input == "tiles")
     folder = Path(job.folder)
     plain = folder / f"{job.architecture.key}.float32.onnx"

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from automl.hardware.catalogue import user_folder
 from automl.hardware.prediction.expectation import DESKTOP, GENERIC
-from automl.hardware.prediction.latency_model import LatencyModel, fit
-from automl.hardware.prediction.operators import Operator
+from automl.hardware.prediction.latency_model import FEWEST_NETWORKS, LatencyModel, fit
+from automl.hardware.prediction.operators import Operator, Profiled
+from automl.hardware.prediction.profiled_model import (
+    ProfiledModel,
+    ProfiledNetwork,
+    fit_profiled,
+)
 from automl.records.measurement import Host, Measurement
 from automl.storage import DamagedFileError, read_record, write_record
 
@@ -42,6 +48,14 @@ class CalibratedFile:
     p95_ms: float
     p99_ms: float
     memory_bytes: int | None = None
+    operator_us: tuple[float, ...] = ()
+    """What each operator took by the runtime's profile, microseconds; empty where it was not asked."""
+
+    @property
+    def profiled(self) -> ProfiledNetwork:
+        """The network with the times of its operators."""
+        rows = zip(self.operators, self.operator_us, strict=True)
+        return ProfiledNetwork(self.name, tuple(Profiled(*row) for row in rows), self.p50_ms)
 
 
 @dataclass(frozen=True)
@@ -106,8 +120,14 @@ def load_calibration(device: str, *, threads: int, host: Host | None = None) -> 
     return found
 
 
-def model_of(calibration: Calibration) -> LatencyModel:
-    """Return the latency model that a calibration teaches; takes about a second."""
+def model_of(calibration: Calibration) -> LatencyModel | ProfiledModel:
+    """Return the latency model that a calibration teaches; takes some seconds.
+
+    Where the times of operators are known, they teach; else latencies of whole networks do.
+    """
+    profiled = [file.profiled for file in calibration.files if file.operator_us]
+    if len(profiled) >= FEWEST_NETWORKS:
+        return fit_profiled(profiled)
     is_desktop = any(name.startswith("avx") for name in calibration.host.instruction_sets)
     return fit(
         [file.operators for file in calibration.files],
@@ -117,12 +137,15 @@ def model_of(calibration: Calibration) -> LatencyModel:
 
 
 def calibrated_file(
-    name: str, operators: tuple[Operator, ...], measured: Measurement
+    name: str,
+    operators: Sequence[Operator] | Sequence[Profiled],
+    measured: Measurement,
 ) -> CalibratedFile:
-    """Return what one measurement says of a network of the calibration set."""
+    """Return what one measurement, and perhaps a profile, say of a network of the calibration set."""
     return CalibratedFile(
         name=name,
-        operators=operators,
+        operators=tuple(o.operator if isinstance(o, Profiled) else o for o in operators),
+        operator_us=tuple(o.microseconds for o in operators if isinstance(o, Profiled)),
         p50_ms=measured.p50_ms.value,
         p90_ms=measured.p90_ms.value,
         p95_ms=measured.p95_ms.value,

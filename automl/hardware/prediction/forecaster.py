@@ -22,6 +22,7 @@ from automl.hardware.prediction.calibration import (
 from automl.hardware.prediction.expectation import Rates, expected_us
 from automl.hardware.prediction.latency_model import LatencyModel
 from automl.hardware.prediction.operators import Operator, read_operators
+from automl.hardware.prediction.profiled_model import ProfiledModel
 from automl.records.device import DeviceProfile, Figure
 from automl.records.forecast import Forecast
 from automl.records.measurement import Interval
@@ -214,7 +215,7 @@ def _measured_tails(calibration: Calibration) -> dict[str, float]:
 
 
 @functools.lru_cache(maxsize=8)
-def _fitted(calibration: Calibration) -> LatencyModel:
+def _fitted(calibration: Calibration) -> LatencyModel | ProfiledModel:
     return model_of(calibration)
 
 

@@ -25,7 +25,7 @@ from automl.hardware.prediction.gaussian_process import (
 from automl.hardware.prediction.operators import Operator
 from automl.records.measurement import Interval
 
-__all__ = ["FEWEST_NETWORKS", "LatencyModel", "fit"]
+__all__ = ["FEWEST_NETWORKS", "LatencyModel", "conformal_stretch", "fit"]
 
 FEWEST_NETWORKS = 5
 """With fewer, nothing could be said of how sure a prediction is."""
@@ -112,12 +112,12 @@ def fit(
     return LatencyModel(
         posteriors=tuple(compared),
         weights=tuple(float(w) for w in weights),
-        stretch=_stretch(off / spread),
+        stretch=conformal_stretch(off / spread),
         left_out_error=float(np.mean(off / measured)),
     )
 
 
-def _stretch(misses: NDArray[np.float64]) -> float:
+def conformal_stretch(misses: NDArray[np.float64]) -> float:
     """Return the number of standard deviations that holds 95 % of networks left out.
 
     The next network falls within the largest of n misses with probability n / (n + 1): with few

@@ -46,6 +46,11 @@ class Operator:
     shrinking: float = 1.0
     """How many times fewer places are left by it, or by the depthwise operator that it feeds: devices
     that pass results on without storing them do part of the work only."""
+    form: str = ""
+    """The runtime's own name of what it does (``Erf``, ``Resize cubic``); empty where nobody ran it."""
+    row: int = 1
+    """Numbers that lie side by side and are handled together: of the last axis, of the axes that a
+    transposition leaves where they are, of what is put side by side."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +155,12 @@ class _Node:
     stride: int
     feeds: tuple[str, ...]
     """Names of the operators that use its results."""
+    order: tuple[int, ...] = ()
+    """Of the axes, for a transposition."""
+    axis: int | None = None
+    mode: str = ""
+    is_blocked: bool = False
+    """Whether it works on channels in blocks as wide as the processor's vectors."""
 
     @classmethod
     def read(
@@ -165,6 +176,7 @@ class _Node:
             users: names of the nodes that take a result, by its name.
         """
         group, kernel, stride = 1, (), 1
+        order, axis, mode = (), None, ""
         for attribute in node.attribute:
             if attribute.name == "group":
                 group = attribute.i
@@ -172,6 +184,12 @@ class _Node:
                 kernel = tuple(attribute.ints)
             elif attribute.name == "strides":
                 stride = max(attribute.ints)
+            elif attribute.name == "perm":
+                order = tuple(attribute.ints)
+            elif attribute.name == "axis":
+                axis = attribute.i
+            elif attribute.name == "mode":
+                mode = attribute.s.decode()
         constants = [constants_of[name] for name in node.input if name in constants_of]
         largest = max(constants, key=lambda one: math.prod(one[0]), default=None)
         return cls(
@@ -183,11 +201,16 @@ class _Node:
             kernel=kernel,
             stride=stride,
             feeds=tuple(user for result in node.output for user in users.get(result, ())),
+            order=order,
+            axis=axis,
+            mode=mode,
+            is_blocked=node.domain == "com.microsoft.nchwc",
         )
 
     @property
     def is_depthwise(self) -> bool:
-        return self.group > 1 and self.weight is not None and self.weight[1] == 1
+        shape = self.weight or ()
+        return self.group > 1 and len(shape) > 1 and shape[1] == 1
 
 
 def _gather(nodes: Mapping[str, _Node], events: Sequence[dict[str, Any]]) -> Iterator[Profiled]:
@@ -221,19 +244,29 @@ def _operator(name: str, given: Mapping[str, Any], nodes: Mapping[str, _Node]) -
     if node is not None and len(node.constant) == len(inputs):
         constant = node.constant
     read = sum(_bytes(one) for one, fixed in zip(inputs, constant, strict=False) if not fixed)
+    shapes = [tuple(shape) for _, shape in inputs]
     plain: dict[str, Any] = {
         "name": name,
+        "form": _form(op_type, node, shapes),
+        "row": _row(op_type, node, shapes, outputs[0][1]),
         "is_int8": is_int8,
         "read_bytes": read,
         "weight_bytes": 0 if node is None else node.weight_bytes,
         "written_bytes": written,
     }
     items = math.prod(outputs[0][1])
-    if op_type in CONVOLUTIONS and node is not None and node.weight is not None:
+    if op_type in CONVOLUTIONS and node is not None:
         followers = [nodes[user] for user in node.feeds if user in nodes]
         reduced = [user.stride for user in followers if user.is_depthwise]
         shrinking = float(node.stride * (reduced[0] if len(reduced) == len(followers) == 1 else 1))
-        return _convolution(plain | {"shrinking": shrinking}, node, inputs[0][1], outputs[0][1])
+        # A weight that is calculated is no constant of the graph: it is the first tensor given.
+        given_weight = next((shape for shape in shapes[1:] if len(shape) > 2), ())
+        weight = node.weight if node.weight is not None and len(node.weight) > 2 else given_weight
+        return _convolution(
+            plain | {"shrinking": shrinking}, node, weight, shapes[0], outputs[0][1]
+        )
+    if op_type == "LSTM":
+        return _recurrent(plain, shapes[0], outputs[0][1])
     kind = kind_of(op_type)
     if kind == "matrix":
         inner = inputs[0][1][-1] if inputs[0][1] else 1
@@ -258,11 +291,84 @@ def _operator(name: str, given: Mapping[str, Any], nodes: Mapping[str, _Node]) -
     )
 
 
+def _form(op_type: str, node: _Node | None, given: Sequence[Sequence[int]]) -> str:
+    """Return the runtime's name of an operator, and which way of working its attributes choose."""
+    if node is None:
+        return op_type
+    if op_type == "Resize":
+        return f"{op_type} {node.mode}"
+    if op_type in CONVOLUTIONS and node.weight is not None and len(node.weight) < 3:
+        return f"{op_type} calculated"  # its weight is no constant, so nothing could be prepared
+    if node.is_blocked:
+        return f"{op_type} blocked"
+    if op_type == "Transpose" and len(node.order) == len(given[0]):
+        return f"{op_type} {_transposition(node.order, given[0])}"
+    return op_type
+
+
+def _transposition(order: Sequence[int], given: Sequence[int]) -> str:
+    """Return what a transposition moves: whole ``rows``; one axis ``inwards``, ``outwards`` or past one
+    other (``swap``), each of which the runtime does in its own way; or ``scattered`` numbers."""
+    axes = [axis for axis in order if given[axis] > 1]
+    places = [sorted(axes).index(axis) for axis in axes]
+    if not places or places[-1] == len(places) - 1:
+        return "rows"
+    moved = [
+        (new, old)
+        for new, old in enumerate(places)
+        if [p for p in places if p != old] == sorted(p for p in places if p != old)
+    ]
+    if not moved:
+        return "scattered"
+    if len(moved) > 1:
+        return "swap"
+    new, old = moved[0]
+    return "inwards" if new > old else "outwards"
+
+
+def _row(
+    op_type: str, node: _Node | None, given: Sequence[Sequence[int]], result: Sequence[int]
+) -> int:
+    """Return how many numbers lie side by side while an operator works."""
+    if not result:
+        return 1
+    if node is not None and op_type == "Transpose" and node.order:
+        kept = 0
+        while kept < len(result) and node.order[-1 - kept] == len(result) - 1 - kept:
+            kept += 1
+        return math.prod(result[len(result) - kept :])
+    if node is not None and node.axis is not None and op_type in ("Softmax", "QLinearSoftmax"):
+        return result[-1] if node.axis in (-1, len(result) - 1) else 1
+    if node is not None and node.axis is not None and kind_of(op_type) == "move":
+        parts = result if op_type == "Split" else min(given, key=len, default=result)
+        return math.prod(parts[node.axis :]) or 1
+    return result[-1]
+
+
+def _recurrent(plain: dict[str, Any], given: Sequence[int], result: Sequence[int]) -> Operator:
+    """Return an LSTM: ``(steps, batch, features)`` to ``(steps, directions, batch, hidden)``."""
+    steps, batch, features = given
+    directions, hidden = result[1], result[-1]
+    gates = 4 * directions * hidden
+    return Operator(
+        **plain | {"weight_bytes": 4 * gates * (features + hidden)},
+        kind="matrix",
+        macs=steps * batch * gates * (features + hidden),
+        in_channels=features + hidden,
+        out_channels=gates,
+        places=steps * batch,
+        window=1,
+    )
+
+
 def _convolution(
-    plain: Mapping[str, Any], node: _Node, given: Sequence[int], result: Sequence[int]
+    plain: Mapping[str, Any],
+    node: _Node,
+    weight: Sequence[int],
+    given: Sequence[int],
+    result: Sequence[int],
 ) -> Operator:
-    weight = node.weight or ()
-    sides = weight[2:] or (1, 1)
+    sides = tuple(weight[2:]) or (1, 1)
     window = math.prod(sides)
     transposed = node.kind == "ConvTranspose"
     inner = weight[1]
@@ -277,7 +383,8 @@ def _convolution(
     if node.group == 1:
         kind: OperatorKind = "pointwise" if window == 1 else "convolution"
     else:
-        kind = "depthwise" if inner == 1 and not transposed else "grouped"
+        is_alone = inner == 1 and out_channels == node.group and not transposed
+        kind = "depthwise" if is_alone else "grouped"
     return Operator(
         **plain,
         kind=kind,

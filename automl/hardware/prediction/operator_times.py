@@ -1,0 +1,271 @@
+"""What single operators take, learnt from the runtime's own profile of files that hold many of them.
+
+Operators of one form (as the runtime names them) share a rough rule, a fixed cost and a cost for each
+multiplication and byte, found by non-negative least squares; what shapes add to it is a Gaussian process over the
+logarithm of the remaining factor. Where a form was never seen, all operators of its kind stand in.
+
+Source: Rasmussen & Williams, "Gaussian Processes for Machine Learning", MIT Press 2006, chapters 2 and 5; the
+idea of adding up kernels: Zhang et al., "nn-Meter", MobiSys 2021.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl.hardware.prediction.operators import Operator, Profiled
+
+__all__ = ["FormModel", "OperatorTimes", "Settings", "learn_operator_times"]
+
+Array = NDArray[np.float64]
+Key = tuple[str, str, bool]
+"""Kind, form, whether its numbers have 8 bits; an empty form stands for all of a kind, an empty kind for all."""
+
+_SHORTEST_US = 0.3
+"""The clock of a profile ticks in microseconds: 0 means less than one."""
+_GRID = 4.0
+"""Shapes that differ by less than a quarter of a doubling count as one."""
+_FEWEST = 5
+"""A form is learnt from at least so many operators."""
+_MOST = 900
+_MOST_TO_CHOOSE = 350
+"""Operators of a form that are learnt from, and that choose how; more add time, not knowledge."""
+_MOST_REPEATS = 4
+_SAME = {"FusedConv": "Conv", "FusedGemm": "Gemm", "FusedMatMul": "MatMul"}
+"""An activation that is merged costs next to nothing."""
+_VECTOR_HALVINGS = 4
+_LENGTHS = (2.0, 3.0, 5.0, 8.0)
+_SPREADS = (0.1, 0.2, 0.4, 0.8)
+_NOISES = (0.05, 0.1, 0.2, 0.4)
+_UNKNOWN_SPREAD = 0.7
+"""Of the logarithm, for operators of a kind that nobody measured."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a form's factor varies: over how many doublings of a shape, how far, with how much noise."""
+
+    length: float
+    spread: float
+    noise: float
+
+
+class FormModel:
+    """What operators of one form take.
+
+    Args:
+        timed: operators of the form with their times.
+        settings: how the factor varies; ``None``: what makes the times most probable.
+    """
+
+    def __init__(self, timed: Sequence[Profiled], settings: Settings | None = None) -> None:
+        times = np.maximum([one.microseconds for one in timed], _SHORTEST_US)
+        parts = _parts([one.operator for one in timed])
+        self._rule = _rule(parts, times)
+        factors = np.log(times / self._by_rule(parts))
+        self._middle = float(np.median(factors))
+        self._shapes, self._factors, repeats = _merge(
+            _features([one.operator for one in timed]), factors - self._middle
+        )
+        self._bounds = (float(self._factors.min()), float(self._factors.max()))
+        self.settings = settings or _most_probable(self._shapes, self._factors, repeats)
+        covariance = self._likeness(self._shapes) + np.diag(self.settings.noise**2 / repeats)
+        self._inverse: Array = np.linalg.inv(covariance)
+        self._pull: Array = self._inverse @ self._factors
+
+    def predict(self, operators: Sequence[Operator]) -> tuple[Array, Array]:
+        """Return ``(operators,)`` times, microseconds, and the standard deviations of their logarithms."""
+        cross = self._likeness(_features(operators))
+        factor = np.clip(cross @ self._pull, *self._bounds)
+        known = np.einsum("ij,jk,ik->i", cross, self._inverse, cross)
+        spread = np.sqrt(np.maximum(self.settings.spread**2 - known, 0.0))
+        return self._by_rule(_parts(operators)) * np.exp(self._middle + factor), spread
+
+    def _by_rule(self, parts: Array) -> Array:
+        return np.maximum(parts @ self._rule, _SHORTEST_US)
+
+    def _likeness(self, shapes: Array) -> Array:
+        settings = self.settings
+        return settings.spread**2 * np.exp(-0.5 * _squares(shapes, self._shapes) / settings.length**2)
+
+
+@dataclass(frozen=True)
+class OperatorTimes:
+    """What was learnt of the operators of one device and number of threads."""
+
+    timed: Mapping[Key, tuple[Profiled, ...]]
+    settings: Mapping[Key, Settings]
+    """Found earlier on more operators; those without are chosen anew."""
+
+    def predict(self, operators: Sequence[Operator]) -> tuple[float, float]:
+        """Return what a network's operators take together, microseconds, and the relative standard deviation.
+
+        The errors of one form are taken to go one way, those of different forms to be independent.
+        """
+        groups: dict[Key, list[Operator]] = {}
+        for operator in operators:
+            groups.setdefault(_key(operator), []).append(operator)
+        total, variance = 0.0, 0.0
+        for key, members in groups.items():
+            times, spreads = self._model(key).predict(members)
+            if key not in self.timed:
+                spreads = np.maximum(spreads, _UNKNOWN_SPREAD)
+            total += float(times.sum())
+            variance += float((times * spreads).sum()) ** 2
+        return total, math.sqrt(variance) / max(total, 1e-9)
+
+    @cached_property
+    def chosen(self) -> Mapping[Key, Settings]:
+        """Return the settings of every form that was learnt: for learning it again without some files."""
+        return {key: self._model(key).settings for key in self.timed}
+
+    @cached_property
+    def _models(self) -> dict[Key, FormModel]:
+        return {}
+
+    def _model(self, key: Key) -> FormModel:
+        """Return the model of a form, of its kind, or of everything: the first that was seen at all."""
+        if key in self._models:
+            return self._models[key]
+        kind, _, is_int8 = key
+        for found in (key, (kind, "", is_int8), (kind, "", not is_int8), ("", "", is_int8)):
+            timed = self.timed.get(found) or self._gathered(found)
+            if len(timed) >= _FEWEST or found == ("", "", is_int8):
+                break
+        self._models[key] = FormModel(timed, self.settings.get(key))
+        return self._models[key]
+
+    def _gathered(self, key: Key) -> tuple[Profiled, ...]:
+        kind, form, is_int8 = key
+        if form:
+            return ()
+        rows = [
+            one
+            for (known, _, bits), timed in self.timed.items()
+            if bits == is_int8 and kind in ("", known)
+            for one in timed
+        ]
+        return _thinned(rows or [one for timed in self.timed.values() for one in timed])
+
+
+def learn_operator_times(
+    timed: Iterable[Profiled], *, settings: Mapping[Key, Settings] | None = None
+) -> OperatorTimes:
+    """Return what timed operators teach.
+
+    Args:
+        settings: of an earlier learning, to save the choice.
+    """
+    groups: dict[Key, list[Profiled]] = {}
+    for one in timed:
+        groups.setdefault(_key(one.operator), []).append(one)
+    kept = {key: _thinned(rows) for key, rows in groups.items() if len(rows) >= _FEWEST}
+    rest = [one for key, rows in groups.items() if key not in kept for one in rows]
+    if not kept:
+        kept = {("", "", False): tuple(rest)}
+    return OperatorTimes(kept, settings or {})
+
+
+def _key(operator: Operator) -> Key:
+    return (operator.kind, _SAME.get(operator.form, operator.form), operator.is_int8)
+
+
+def _thinned(rows: Sequence[Profiled]) -> tuple[Profiled, ...]:
+    if len(rows) <= _MOST:
+        return tuple(rows)
+    places = np.linspace(0, len(rows) - 1, _MOST).astype(int)
+    return tuple(rows[place] for place in places)
+
+
+def _parts(operators: Sequence[Operator]) -> Array:
+    """Return ``(operators, 4)``: one, multiplications, bytes, bytes of weights to multiply with."""
+    rows = []
+    for one in operators:
+        moved, weights = one.read_bytes + one.written_bytes, one.weight_bytes
+        known = (moved, weights) if one.macs else (moved + weights, 0)
+        rows.append([1.0, one.macs, *known])
+    return np.array(rows, dtype=np.float64)
+
+
+def _features(operators: Sequence[Operator]) -> Array:
+    """Return ``(operators, 11)``: shapes as powers of two, a window twice as telling as a channel, and how
+    often channels can be halved: vectors hold 16 numbers, and what is left over is slow."""
+    return np.array(
+        [
+            [
+                _log(o.in_channels),
+                _log(o.out_channels),
+                _log(o.places),
+                2 * _log(o.window),
+                2 * _log(o.shrinking),
+                _log(o.read_bytes),
+                _log(o.written_bytes),
+                _log(o.weight_bytes),
+                _log(o.row),
+                _halvings(o.in_channels),
+                _halvings(o.out_channels),
+            ]
+            for o in operators
+        ]
+    )
+
+
+def _halvings(channels: int) -> float:
+    return float(min((channels & -channels).bit_length() - 1, _VECTOR_HALVINGS)) if channels else 0.0
+
+
+def _log(value: float) -> float:
+    return math.log2(max(value, 1.0))
+
+
+def _rule(parts: Array, times: Array) -> Array:
+    """Return non-negative costs of one operator, a multiplication and a byte; relative errors count."""
+    from scipy.optimize import nnls
+
+    scale = parts.max(0) + 1e-9
+    costs, _ = nnls(parts / scale / times[:, None], np.ones(len(times)))
+    rule: Array = costs / scale
+    return rule
+
+
+def _merge(shapes: Array, factors: Array) -> tuple[Array, Array, Array]:
+    """Join operators of nearly one shape: their median factor, and how many they were."""
+    groups: dict[tuple[float, ...], list[float]] = {}
+    for shape, factor in zip(np.round(shapes * _GRID) / _GRID, factors, strict=True):
+        groups.setdefault(tuple(shape), []).append(float(factor))
+    repeats = [min(len(rows), _MOST_REPEATS) for rows in groups.values()]
+    medians = [np.median(rows) for rows in groups.values()]
+    return np.array(list(groups)), np.array(medians), np.array(repeats, dtype=np.float64)
+
+
+def _most_probable(shapes: Array, factors: Array, repeats: Array) -> Settings:
+    """Return the settings under which the factors are most probable (their evidence)."""
+    if len(factors) > _MOST_TO_CHOOSE:
+        some = np.linspace(0, len(factors) - 1, _MOST_TO_CHOOSE).astype(int)
+        shapes, factors, repeats = shapes[some], factors[some], repeats[some]
+    root = np.sqrt(repeats)
+    squares = _squares(shapes, shapes)
+    best, chosen = -math.inf, Settings(_LENGTHS[0], _SPREADS[0], _NOISES[0])
+    for length in _LENGTHS:
+        # One decomposition serves all spreads and noises: in units of the root of the repeats, noise is
+        # the same for all.
+        values, vectors = np.linalg.eigh(np.exp(-0.5 * squares / length**2) * np.outer(root, root))
+        turned = (vectors.T @ (factors * root)) ** 2
+        for spread in _SPREADS:
+            for noise in _NOISES:
+                variance = np.maximum(values, 0.0) * spread**2 + noise**2
+                evidence = -0.5 * float((turned / variance + np.log(variance)).sum())
+                if evidence > best:
+                    best, chosen = evidence, Settings(length, spread, noise)
+    return chosen
+
+
+def _squares(left: Array, right: Array) -> Array:
+    """Return ``(left, right)`` squared distances."""
+    squares: Array = (left**2).sum(1)[:, None] + (right**2).sum(1)[None] - 2 * left @ right.T
+    return np.maximum(squares, 0.0)

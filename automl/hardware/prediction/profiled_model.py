@@ -1,0 +1,155 @@
+"""A device's latency model where the runtime's profile told what every operator took.
+
+A network takes what its operators take together, less what profiling itself costs. Intervals come from networks
+that were left out: their operators were forgotten before they were asked about.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl.errors import AutomlError
+from automl.hardware.prediction.latency_model import FEWEST_NETWORKS, conformal_stretch
+from automl.hardware.prediction.operator_times import OperatorTimes, learn_operator_times
+from automl.hardware.prediction.operators import Operator, Profiled
+from automl.records.measurement import Interval
+
+__all__ = ["ProfiledModel", "ProfiledNetwork", "fit_profiled"]
+
+_PARTS = 5
+"""The networks are left out in so many parts."""
+_LEAST_SPREAD = 0.02
+"""Relative; two measurements of one network differ by this much."""
+
+
+@dataclass(frozen=True)
+class ProfiledNetwork:
+    """One network that ran on the device."""
+
+    name: str
+    operators: tuple[Profiled, ...]
+    p50_ms: float
+
+    @property
+    def is_int8(self) -> bool:
+        """Whether it multiplies 8-bit numbers."""
+        return _multiplies_int8(one.operator for one in self.operators)
+
+
+@dataclass(frozen=True)
+class _Overhead:
+    """``latency = share * sum of the operators + a_operator_us * operators``."""
+
+    share: float
+    a_operator_us: float
+
+    def of(self, total_us: float, operators: int) -> float:
+        """Return the latency; profiling cannot have cost more than half of what was seen."""
+        return max(self.share * total_us + self.a_operator_us * operators, 0.5 * total_us)
+
+
+@dataclass(frozen=True)
+class ProfiledModel:
+    """What was learnt about one device, runtime and number of threads."""
+
+    times: OperatorTimes
+    overheads: tuple[_Overhead, _Overhead]
+    """Of float32 and of 8-bit networks."""
+    stretch: tuple[float, float]
+    """By how much claimed standard deviations are to be multiplied, of float32 and of 8-bit networks."""
+    left_out_error: float
+    """Mean of ``|predicted - measured| / measured`` over networks left out of the fit."""
+
+    def predict(self, networks: Sequence[Sequence[Operator]]) -> tuple[Interval, ...]:
+        """Return the median latency (p50) of each network with its 95 % interval, milliseconds."""
+        return tuple(self._predict(operators) for operators in networks)
+
+    def _predict(self, operators: Sequence[Operator]) -> Interval:
+        scheme = int(_multiplies_int8(operators))
+        total, spread = self.times.predict(operators)
+        value = self.overheads[scheme].of(total, len(operators)) / 1e3
+        width = math.exp(self.stretch[scheme] * math.hypot(spread, _LEAST_SPREAD))
+        return Interval(value, value / width, value * width)
+
+
+def fit_profiled(networks: Sequence[ProfiledNetwork]) -> ProfiledModel:
+    """Return the model that profiled networks teach; takes some seconds.
+
+    Raises:
+        AutomlError: with fewer than five networks, or latencies that are not above zero.
+    """
+    if len(networks) < FEWEST_NETWORKS:
+        raise AutomlError(
+            f"A device is calibrated with at least {FEWEST_NETWORKS} networks; got {len(networks)}."
+        )
+    if not all(math.isfinite(one.p50_ms) and one.p50_ms > 0 for one in networks):
+        raise AutomlError(
+            "Latencies are above zero; got one that is not. Measure the device again."
+        )
+    times = learn_operator_times(row for one in networks for row in one.operators)
+    overheads = (_overhead(networks, False), _overhead(networks, True))
+    misses, claimed = _left_out(networks, times, overheads)
+    scheme = np.array([one.is_int8 for one in networks])
+    ratios = np.abs(misses) / claimed
+    return ProfiledModel(
+        times=times,
+        overheads=overheads,
+        stretch=(
+            conformal_stretch(ratios[~scheme] if (~scheme).any() else ratios),
+            conformal_stretch(ratios[scheme] if scheme.any() else ratios),
+        ),
+        left_out_error=float(np.mean(np.abs(np.expm1(misses)))),
+    )
+
+
+def _overhead(networks: Sequence[ProfiledNetwork], is_int8: bool) -> _Overhead:
+    """Return what profiling cost, from networks whose latency was measured without it as well."""
+    alike = [one for one in networks if one.is_int8 == is_int8] or list(networks)
+    rows = np.array(
+        [
+            [sum(row.microseconds for row in one.operators), len(one.operators)]
+            for one in alike
+        ]
+    )
+    measured = np.array([one.p50_ms * 1e3 for one in alike])
+    solved, *_ = np.linalg.lstsq(rows / measured[:, None], np.ones(len(alike)), rcond=None)
+    return _Overhead(float(solved[0]), float(solved[1]))
+
+
+def _left_out(
+    networks: Sequence[ProfiledNetwork],
+    times: OperatorTimes,
+    overheads: tuple[_Overhead, _Overhead],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return for each network the logarithm of predicted / measured, and the claimed deviation of it.
+
+    A network is left out with all its schemes and sizes: they share operators.
+    """
+    families = list(dict.fromkeys(_family(one) for one in networks))
+    misses, claimed = np.zeros(len(networks)), np.zeros(len(networks))
+    for part in range(min(_PARTS, len(families))):
+        forgotten = set(families[part::_PARTS])
+        others = [one for one in networks if _family(one) not in forgotten]
+        known = learn_operator_times(
+            (row for one in others for row in one.operators), settings=times.chosen
+        )
+        for place, one in enumerate(networks):
+            if _family(one) in forgotten:
+                total, spread = known.predict([row.operator for row in one.operators])
+                value = overheads[one.is_int8].of(total, len(one.operators))
+                misses[place] = math.log(value / (one.p50_ms * 1e3))
+                claimed[place] = math.hypot(spread, _LEAST_SPREAD)
+    return misses, claimed
+
+
+def _multiplies_int8(operators: Iterable[Operator]) -> bool:
+    return any(one.is_int8 and one.macs > 0 for one in operators)
+
+
+def _family(network: ProfiledNetwork) -> str:
+    return network.name.partition(".")[0].partition("-full-")[0]
