@@ -185,7 +185,7 @@ def count_macs(architecture: Architecture, *, classes: int) -> int:
         native = model.pretrained_cfg["input_size"][-1]
         image = torch.empty(1, 3, size, size)
         try:
-            module = assemble(model, architecture, classes=classes).eval()
+            module = assemble(model, architecture, classes=classes).eval().requires_grad_(False)
             with torch.no_grad(), FlopCounterMode(display=False) as counter:
                 module(image)
         except (AssertionError, RuntimeError, ValueError) as error:

@@ -24,8 +24,13 @@ from automl.hardware.prediction.calibration import (
     save_calibration,
 )
 from automl.hardware.prediction.latency_model import FEWEST_NETWORKS
-from automl.hardware.prediction.operators import read_operators
-from automl.pipeline.jobs import Exported, ExportJob, export_untrained
+from automl.hardware.prediction.operators import (
+    Operator,
+    Profiled,
+    profile_operators,
+    read_operators,
+)
+from automl.pipeline.jobs import Exported, ExportJob, export_gallery, export_untrained
 from automl.pipeline.repeating import measure_calmly
 from automl.pipeline.workers import JobFailure, WorkerPool
 from automl.records import Architecture, Measurement, Scope, TaskOptions
@@ -33,6 +38,7 @@ from automl.storage import cache_folder, sha256_bytes, sha256_file, write_atomic
 
 __all__ = [
     "CALIBRATION_SET",
+    "GALLERIES",
     "SCHEMES",
     "ExportedNetwork",
     "calibrate",
@@ -65,6 +71,11 @@ CALIBRATION_SET: tuple[tuple[str, int], ...] = (
     ("tf_efficientnet_lite0", 288),
 )
 """timm networks with their image sizes: small ones, of as many kinds of operators as there are."""
+GALLERIES: tuple[tuple[str, int], ...] = tuple(
+    [(f"gallery-maps-{number}", 224) for number in range(1, 7)]
+    + [(f"gallery-tokens-{number}", 224) for number in range(1, 6)]
+)
+"""Networks made of many different operators (:mod:`automl.models.gallery`), to learn what each takes."""
 SCHEMES = ("float32", "int8-static")
 _CLASSES = tuple(f"class-{number}" for number in range(10))
 _CALLED = ("lcnet_050", 128)
@@ -74,6 +85,9 @@ _RUNS = 40
 _SECONDS = 0.6
 _LONGEST_SECONDS = 3.0
 _FILES_AT_ONCE = 12
+_PROFILED_RUNS = 12
+_GALLERY_DRAWS = 1
+"""Counts up when galleries are drawn differently: files in the cache are then made anew."""
 
 
 @dataclass(frozen=True)
@@ -92,28 +106,35 @@ def calibrate(
     name: str,
     threads: int = 1,
     networks: Sequence[tuple[str, int]] = CALIBRATION_SET,
+    galleries: Sequence[tuple[str, int]] = GALLERIES,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Calibration:
     """Measure the calibration set on a device and keep what was found.
+
+    On this machine the runtime's profile also tells what every operator takes, and galleries of operators
+    are added to the set. Elsewhere latencies of whole networks must do.
 
     Args:
         device: where to measure.
         name: under which the device is known from now on.
         threads: processor threads of the models.
         networks: timm names with image sizes, pixels a side.
+        galleries: names with image sizes, likewise; used where operators can be timed.
         progress: told in one line what is being done.
 
     Raises:
         AutomlError: when the device cannot be reached, or too few networks ran on it.
     """
+    is_here = device.host().key == local_host().key
     files = export_set(networks, progress=progress)
+    if is_here:
+        files += export_set(galleries, job=export_gallery, progress=progress)
     called = export_set([_CALLED], frames=_FRAMES, schemes=("float32",), progress=progress)
     answers = measure_files(device, files, threads, progress)
     found: list[CalibratedFile] = []
     for file, answer in zip(files, answers, strict=True):
         if answer is not None:
-            operators = read_operators(file.path, frame_size=file.frame_size)
-            found.append(calibrated_file(file.name, operators, answer))
+            found.append(calibrated_file(file.name, _operators(file, is_here, threads), answer))
     if len(found) < FEWEST_NETWORKS:
         raise AutomlError(
             f"Only {len(found)} of {len(files)} networks of the calibration set ran on "
@@ -133,6 +154,17 @@ def calibrate(
     return calibration
 
 
+def _operators(
+    file: ExportedNetwork, is_here: bool, threads: int
+) -> Sequence[Operator] | Sequence[Profiled]:
+    """Return what a file makes a machine do, with the times of this one if it is meant."""
+    if not is_here:
+        return read_operators(file.path, frame_size=file.frame_size)
+    return profile_operators(
+        file.path, frame_size=file.frame_size, runs=_PROFILED_RUNS, threads=threads
+    )
+
+
 def export_set(
     networks: Sequence[tuple[str, int]] = CALIBRATION_SET,
     *,
@@ -150,7 +182,7 @@ def export_set(
         frames: (height, width) of the frames each is made for; ``None``: those of its image size.
     """
     folder = cache_folder("calibration-set") / sha256_bytes(
-        json.dumps([package_versions(), list(schemes)]).encode()
+        json.dumps([package_versions(), list(schemes), _GALLERY_DRAWS]).encode()
     )
     folder.mkdir(exist_ok=True)
     wanted = [(n, frame or (n[1], n[1])) for n in networks for frame in frames]

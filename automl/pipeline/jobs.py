@@ -129,7 +129,7 @@ def export_gallery(job: ExportJob) -> Exported:
     from automl.models.gallery import build_gallery
 
     task = open_task(job.task, classes=job.classes, options=job.options)
-    network = build_gallery(job.architecture.backbone, classes=len(job.classes))
+    network = build_gallery(job.architecture, classes=len(job.classes))
     return _export(network, task, job)
 
 

@@ -36,7 +36,7 @@ weights: none
 def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """What calibrating a device with an agent printed; its agent is gone, its files are there."""
     folder = tmp_path_factory.mktemp("calibrated")
-    few = functools.partial(calibrating.calibrate, networks=NETWORKS)
+    few = functools.partial(calibrating.calibrate, networks=NETWORKS, galleries=())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOML_DEVICES", str(folder / "devices"))
         patch.setenv("AUTOML_AGENT_TOKEN", TOKEN)

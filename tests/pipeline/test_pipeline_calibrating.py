@@ -28,7 +28,7 @@ def calibration(tmp_path_factory: pytest.TempPathFactory) -> Calibration:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOML_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("AUTOML_DEVICES", str(tmp_path_factory.mktemp("devices")))
-        made = calibrate(LocalDevice(), name="local", networks=NETWORKS)
+        made = calibrate(LocalDevice(), name="local", networks=NETWORKS, galleries=())
         kept = load_calibration("local", threads=1, host=LocalDevice().host())
         assert kept == made
         (path,) = user_folder().iterdir()
@@ -45,6 +45,13 @@ def test_every_network_is_measured_as_float_and_as_int8(calibration: Calibration
     assert any(name.endswith("int8-static") for name in names)
     assert all(0 < file.p50_ms <= file.p95_ms <= file.p99_ms for file in calibration.files)
     assert all(sum(o.macs for o in file.operators) > 1_000_000 for file in calibration.files)
+
+
+def test_what_operators_take_here_is_known_of_each(calibration: Calibration) -> None:
+    for file in calibration.files:
+        assert len(file.operator_us) == len(file.operators)
+        # Profiling costs time as well, and the machine is not quiet: this is the order of magnitude.
+        assert 0.3 < sum(file.operator_us) / 1e3 / file.p50_ms < 10
 
 
 def test_decoding_costs_more_than_handing_over_a_frame(calibration: Calibration) -> None:
@@ -94,6 +101,10 @@ def test_too_few_networks_that_run_end_the_calibration(
     told: list[str] = []
     with pytest.raises(AutomlError, match="Only 0 of 0 networks of the calibration set ran"):
         calibrate(
-            LocalDevice(), name="local", networks=[("no_such_network", 64)], progress=told.append
+            LocalDevice(),
+            name="local",
+            networks=[("no_such_network", 64)],
+            galleries=(),
+            progress=told.append,
         )
     assert any(line.startswith("no_such_network is left out: ") for line in told)

@@ -1,8 +1,9 @@
 """What single operators take, learnt from the runtime's own profile of files that hold many of them.
 
 Operators of one form (as the runtime names them) share a rough rule, a fixed cost and a cost for each
-multiplication and byte, found by non-negative least squares; what shapes add to it is a Gaussian process over the
-logarithm of the remaining factor. Where a form was never seen, all operators of its kind stand in.
+multiplication and byte, found by non-negative least squares; what shapes add to it is a Gaussian process
+over the logarithm of the remaining factor. Where a form was never seen, all operators of its kind stand
+in.
 
 Source: Rasmussen & Williams, "Gaussian Processes for Machine Learning", MIT Press 2006, chapters 2 and 5; the
 idea of adding up kernels: Zhang et al., "nn-Meter", MobiSys 2021.
@@ -24,7 +25,8 @@ __all__ = ["FormModel", "OperatorTimes", "Settings", "learn_operator_times"]
 
 Array = NDArray[np.float64]
 Key = tuple[str, str, bool]
-"""Kind, form, whether its numbers have 8 bits; an empty form stands for all of a kind, an empty kind for all."""
+"""Kind, form, whether its numbers have 8 bits; an empty form stands for all of a kind, an empty kind for
+all."""
 
 _SHORTEST_US = 0.3
 """The clock of a profile ticks in microseconds: 0 means less than one."""
@@ -64,7 +66,8 @@ class FormModel:
     """
 
     def __init__(self, timed: Sequence[Profiled], settings: Settings | None = None) -> None:
-        times = np.maximum([one.microseconds for one in timed], _SHORTEST_US)
+        seen = np.array([one.microseconds for one in timed], dtype=np.float64)
+        times = np.maximum(seen, _SHORTEST_US)
         parts = _parts([one.operator for one in timed])
         self._rule = _rule(parts, times)
         factors = np.log(times / self._by_rule(parts))
@@ -75,7 +78,7 @@ class FormModel:
         self._bounds = (float(self._factors.min()), float(self._factors.max()))
         self.settings = settings or _most_probable(self._shapes, self._factors, repeats)
         covariance = self._likeness(self._shapes) + np.diag(self.settings.noise**2 / repeats)
-        self._inverse: Array = np.linalg.inv(covariance)
+        self._inverse: Array = np.asarray(np.linalg.inv(covariance), dtype=np.float64)
         self._pull: Array = self._inverse @ self._factors
 
     def predict(self, operators: Sequence[Operator]) -> tuple[Array, Array]:
@@ -91,7 +94,9 @@ class FormModel:
 
     def _likeness(self, shapes: Array) -> Array:
         settings = self.settings
-        return settings.spread**2 * np.exp(-0.5 * _squares(shapes, self._shapes) / settings.length**2)
+        return settings.spread**2 * np.exp(
+            -0.5 * _squares(shapes, self._shapes) / settings.length**2
+        )
 
 
 @dataclass(frozen=True)
@@ -216,7 +221,9 @@ def _features(operators: Sequence[Operator]) -> Array:
 
 
 def _halvings(channels: int) -> float:
-    return float(min((channels & -channels).bit_length() - 1, _VECTOR_HALVINGS)) if channels else 0.0
+    return (
+        float(min((channels & -channels).bit_length() - 1, _VECTOR_HALVINGS)) if channels else 0.0
+    )
 
 
 def _log(value: float) -> float:

@@ -1,7 +1,7 @@
 """A device's latency model where the runtime's profile told what every operator took.
 
-A network takes what its operators take together, less what profiling itself costs. Intervals come from networks
-that were left out: their operators were forgotten before they were asked about.
+A network takes what its operators take together, less what profiling itself costs. Intervals come from
+networks that were left out: their operators were forgotten before they were asked about.
 """
 
 from __future__ import annotations
@@ -111,10 +111,7 @@ def _overhead(networks: Sequence[ProfiledNetwork], is_int8: bool) -> _Overhead:
     """Return what profiling cost, from networks whose latency was measured without it as well."""
     alike = [one for one in networks if one.is_int8 == is_int8] or list(networks)
     rows = np.array(
-        [
-            [sum(row.microseconds for row in one.operators), len(one.operators)]
-            for one in alike
-        ]
+        [[sum(row.microseconds for row in one.operators), len(one.operators)] for one in alike]
     )
     measured = np.array([one.p50_ms * 1e3 for one in alike])
     solved, *_ = np.linalg.lstsq(rows / measured[:, None], np.ones(len(alike)), rcond=None)
