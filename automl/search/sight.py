@@ -14,7 +14,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from automl import __version__
+from automl.export.metadata import package_versions
 
 __all__ = ["Answer", "Question", "SharedPath", "ask_of", "look", "look_and_leave"]
 
@@ -89,7 +89,7 @@ def _sample(path: Path) -> tuple[str, ...]:
 def look(questions: tuple[Question, ...]) -> Answer:
     """Return what this machine sees."""
     return Answer(
-        __version__,
+        package_versions(("automl",))["automl"],
         tuple(
             tuple(_fingerprint(Path(question.path) / name) for name in question.names)
             for question in questions
