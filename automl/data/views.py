@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -13,7 +13,17 @@ if TYPE_CHECKING:
 
     from automl.data.frames import FrameStore
 
-__all__ = ["FittedTruths", "Resized"]
+__all__ = ["FittedTruths", "Images", "Resized"]
+
+
+class Images(Protocol):
+    """N images of one size that need not be in memory together."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, positions: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Return a new array ``(n, H, W, 3)`` uint8 of the images at some positions."""
+        ...
 
 
 class Resized:

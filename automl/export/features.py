@@ -20,8 +20,8 @@ from automl.export.onnx import OPSET, quiet_exporter
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from automl.data.views import Images
     from automl.models.pooled import PooledFeatures
-    from automl.training.examples import Images
 
 __all__ = ["BATCH", "export_features", "run_features"]
 

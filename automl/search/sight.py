@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.metadata
 import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-
-from automl.export.metadata import package_versions
 
 __all__ = ["Answer", "Question", "SharedPath", "ask_of", "look", "look_and_leave"]
 
@@ -86,10 +85,17 @@ def _sample(path: Path) -> tuple[str, ...]:
     return tuple(names[:: max(1, len(names) // _SAMPLED)][:_SAMPLED]) or ("",)
 
 
+def _installed_version() -> str:
+    try:
+        return importlib.metadata.version("automl")
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
 def look(questions: tuple[Question, ...]) -> Answer:
     """Return what this machine sees."""
     return Answer(
-        package_versions(("automl",))["automl"],
+        _installed_version(),
         tuple(
             tuple(_fingerprint(Path(question.path) / name) for name in question.names)
             for question in questions

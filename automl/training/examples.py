@@ -12,18 +12,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from automl.data.truth import Truth
+    from automl.data.views import Images
 
-__all__ = ["ArrayImages", "Examples", "Images", "Truths"]
-
-
-class Images(Protocol):
-    """N images of one size that need not be in memory together."""
-
-    def __len__(self) -> int: ...
-
-    def batch(self, positions: NDArray[np.intp]) -> NDArray[np.uint8]:
-        """Return a new array ``(n, H, W, 3)`` uint8 of the images at some positions."""
-        ...
+__all__ = ["ArrayImages", "Examples", "Truths"]
 
 
 class Truths(Protocol):
