@@ -22,9 +22,12 @@ __all__ = ["read_arrays", "write_arrays"]
 
 def write_arrays(file: Path, arrays: Mapping[str, NDArray[np.float32]]) -> None:
     """Write arrays by name, atomically."""
+    import numpy as np
     from safetensors.numpy import save
 
-    write_atomic(file, save(dict(arrays), metadata={"sha256": _digest(arrays)}))
+    # Safetensors writes memory as it lies: a transposed array would come back as other numbers.
+    plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    write_atomic(file, save(plain, metadata={"sha256": _digest(plain)}))
 
 
 def read_arrays(file: Path) -> dict[str, NDArray[np.float32]]:

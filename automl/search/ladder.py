@@ -239,7 +239,7 @@ class Ladder:
         return self._step("train", lightest, shortest, "")
 
     def _next_glance(self, climb: Climb) -> Step | Waiting | None:
-        survivors = self._survivor_count(climb)
+        survivors = self._survivor_count(Climb())  # as guessed before: glances do not beget glances
         promise = self._promise(climb)
         candidates = sorted(self._glanceable(), key=lambda a: -promise[a.key])
         if len(candidates) <= survivors:
