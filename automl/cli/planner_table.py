@@ -42,8 +42,9 @@ def print_hardware_plan(view: PlannerView) -> None:
         for line in lines:
             console.print(f"- {_safe(line)}")
     console.print(
-        f"\n~ predicted or estimated, not measured. {plural(plan.measured, 'file')} measured, {plan.predicted} "
-        f"predicted, {plan.cached} known from before, in {format_duration(plan.seconds)}."
+        f"\n~ predicted or estimated, not measured. {plural(plan.measured, 'file')} measured, "
+        f"{plan.predicted} predicted, {plan.cached} known from before, "
+        f"in {format_duration(plan.seconds)}."
     )
 
 
