@@ -85,6 +85,8 @@ class LadderSearch(Searcher):  # type: ignore[misc]  # Ray is untyped
         self._elapsed_s = elapsed_s
         self._sampler = NumberedSampler(seed)
         self._optuna: OptunaSearch | None = None
+        self._points: list[Parameters] = []
+        """What is still to be trained before Optuna proposes."""
         self._number = max((t.number for t in (*history.tried, *history.unfinished)), default=0)
         self._known = [
             (assignment_parameters(t.architecture, t.recipe), told_value(t))
@@ -173,11 +175,18 @@ class LadderSearch(Searcher):  # type: ignore[misc]  # Ray is untyped
         return self._begin(trial_id, config)
 
     def _propose(self, trial_id: str) -> dict[str, Any]:
-        """Begin what Optuna proposes."""
+        """Begin what is to be trained first, then what Optuna proposes.
+
+        Optuna is told of the former when they end, as it is in a resumed search: so it has heard of the
+        same trainings in the same order.
+        """
         if self._optuna is None:
             self._optuna = self._open_optuna()
+            self._points = self._first_points(self._optuna._space)
         self._number += 1
         self._begun += 1
+        if self._points:
+            return self._begin(trial_id, {**self._points.pop(0), "number": self._number})
         self._sampler.begin(self._number)
         parameters: Parameters = self._optuna.suggest(trial_id)
         return self._begin(trial_id, {**parameters, "number": self._number}, is_optunas=True)
@@ -204,14 +213,13 @@ class LadderSearch(Searcher):  # type: ignore[misc]  # Ray is untyped
             metric=METRIC,
             mode="max",
             sampler=self._sampler,
-            points_to_evaluate=self._points(space) or None,
         )
         self._optuna = searcher
         for point, score in self._known:
             self._tell(point, score)
         return searcher
 
-    def _points(self, space: Mapping[str, Any]) -> list[Parameters]:
+    def _first_points(self, space: Mapping[str, Any]) -> list[Parameters]:
         """Return what to train before Optuna proposes its own, but for what was begun already."""
         own = [assignment_parameters(*point) for point in self._ladder.points(self._climb)]
         points = [*own[:1], *(dict(point) for point in self._first), *own[1:]]
