@@ -12,6 +12,7 @@ where a training is too short to see any view twice.
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 from collections.abc import Callable
@@ -76,9 +77,8 @@ class FrozenStart:
         self._device = device
         count = views * len(train)
         self._variation = augment.draw(count, torch.Generator().manual_seed(seed))
-        self._kept = _Store(halves.shapes, count, is_pinned=device != "cpu")
-        self._judged = _Store(halves.shapes, len(val), is_pinned=device != "cpu")
-        self._judged_rows: dict[int, Tensor] = {}
+        self._kept = _Store(halves.shapes, count)
+        self._judged = _Store(halves.shapes, len(val))
 
     @classmethod
     def of(
@@ -92,13 +92,13 @@ class FrozenStart:
         normalise: Normalise,
         seed: int,
         device: str,
-        most_bytes: int,
+        most_bytes: int | None,
     ) -> FrozenStart | None:
         """Return the frozen start of a network; ``None`` when it has none, or keeping would not pay.
 
         Args:
             epochs: of the training.
-            most_bytes: that may be kept.
+            most_bytes: that may be kept; ``None``: a share of what is free.
         """
         fewest = 2 if augment.varies else 1
         views = min(_VIEWS, epochs // 2) if augment.varies else 1
@@ -108,7 +108,9 @@ class FrozenStart:
         halves = cut_at_frozen(module, image)
         if halves is None:
             return None
+        gc.collect()  # an earlier training of this process may lie in a cycle with what it kept
         image_bytes = 2 * sum(math.prod(shape) for shape in halves.shapes)
+        most_bytes = free_bytes() if most_bytes is None else most_bytes
         possible = (most_bytes // image_bytes - len(val)) // len(train)
         if possible < fewest:
             return None
@@ -156,6 +158,8 @@ class FrozenStart:
             count: how many.
         """
         rows = torch.arange(begin, begin + count)
+        if begin + count > len(self._judged):  # a task may judge on more than the images themselves
+            return self._halves.judging_rest(*self._said(images(), torch.float32))
         if not bool(self._judged.has(rows).all()):
             self._judged.put(rows, self._said(images(), torch.float32))
         return self._halves.judging_rest(*self._judged.get(rows, self._device))
@@ -170,17 +174,19 @@ class FrozenStart:
 class _Store:
     """Rows of a few tensors, of which some are known. Memory is taken as they become so."""
 
-    def __init__(self, shapes: tuple[torch.Size, ...], count: int, *, is_pinned: bool) -> None:
+    def __init__(self, shapes: tuple[torch.Size, ...], count: int) -> None:
         self._known = torch.zeros(count, dtype=torch.bool)
         self._values = [
             torch.empty(
                 (count, *shape),
                 dtype=torch.float16,
-                pin_memory=is_pinned,
                 memory_format=_layout((count, *shape)),
             )
             for shape in shapes
         ]
+
+    def __len__(self) -> int:
+        return len(self._known)
 
     def has(self, rows: Tensor) -> Tensor:
         return self._known[rows]
@@ -191,13 +197,13 @@ class _Store:
         self._known[rows] = True
 
     def get(self, rows: Tensor, device: str) -> tuple[Tensor, ...]:
-        return tuple(
-            value[rows]
-            .to(device, non_blocking=True)
-            .float()
-            .contiguous(memory_format=_layout(value.shape))
-            for value in self._values
-        )
+        return tuple(self._batch(value[rows], device) for value in self._values)
+
+    def _batch(self, value: Tensor, device: str) -> Tensor:
+        if device != "cpu":  # from pinned memory the copy does not hold up the processor
+            value = value.pin_memory()
+        moved = value.to(device, non_blocking=True).float()
+        return moved.contiguous(memory_format=_layout(value.shape))
 
 
 def _layout(shape: tuple[int, ...] | torch.Size) -> torch.memory_format:

@@ -21,7 +21,7 @@ from automl.data.truth import Truth
 from automl.errors import AutomlError
 from automl.records import Epoch, Recipe
 from automl.tasks.base import objective_of
-from automl.training.activations import FrozenStart, free_bytes
+from automl.training.activations import FrozenStart
 from automl.training.averaging import AveragedWeights
 from automl.training.batches import Batches
 from automl.training.precision import Precision, choose_precision
@@ -116,7 +116,7 @@ class Trainer:
                 normalise=self._normalise,
                 seed=seed,
                 device=device,
-                most_bytes=free_bytes() if kept_bytes is None else kept_bytes,
+                most_bytes=kept_bytes,
             )
         self._optimizer = torch.optim.AdamW(
             decayed_apart(self._module, recipe.weight_decay), lr=recipe.learning_rate, fused=True
@@ -192,7 +192,7 @@ class Trainer:
         self._epochs = progress.planned_epochs
         if progress.precision is not None:
             self._compute_in(progress.precision)
-            self._scaler.load_state_dict(dict(progress.scaler))
+            self._scaler.load_state_dict(progress.scaler)
 
     def _fit_time(self, epoch_s: float) -> None:
         """Shorten the training to what its first epoch says can be done in time."""

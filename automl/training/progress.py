@@ -48,7 +48,7 @@ class TrainingProgress:
     """That make a whole training: fewer than the recipe's when time was short."""
     precision: Precision | None
     """What was decided about half precision; ``None``: not yet."""
-    scaler: dict[str, float]
+    scaler: dict[str, int | float]
     """How the loss is scaled in float16 (state of torch's ``GradScaler``); empty in others."""
     steps: int
     """Of the optimiser and its schedule."""
@@ -85,7 +85,7 @@ class TrainingState:
         epochs: tuple[Epoch, ...],
         planned_epochs: int,
         precision: Precision | None,
-        scaler: dict[str, float],
+        scaler: dict[str, int | float],
     ) -> None:
         """Write the state to one file, atomically; the training goes on as if nothing had happened."""
         progress = TrainingProgress(

@@ -227,3 +227,21 @@ def test_a_fitted_memory_comes_back(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DamagedFileError):
         fresh.restore(path)
+
+
+def test_float16_scales_its_loss_and_goes_on_with_the_same_scale(tmp_path: Path) -> None:
+    whole = trainer()
+    whole._compute_in("float16")
+    expected = finish(whole)
+    stopped, resumed = trainer(), trainer()
+    torch.manual_seed(0)
+    stopped._compute_in("float16")
+    stopped.run_epoch()
+    stopped._scaler.update(512.0)
+    stopped.checkpoint(tmp_path / "training.safetensors")
+    resumed.restore(tmp_path / "training.safetensors")
+    assert resumed._precision == "float16"
+    assert resumed._scaler.get_scale() == 512.0
+    assert all(torch.isfinite(value).all() for value in finish(resumed).values())
+    assert all(torch.isfinite(value).all() for value in expected.values())
+    assert whole.epochs[-1].train_loss < whole.epochs[0].train_loss
