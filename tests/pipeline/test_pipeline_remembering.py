@@ -109,7 +109,7 @@ def test_the_next_run_begins_with_what_worked_and_is_remembered_once(
     assert remember(replace(record, trials=(taught,)))
     write_space(tmp_path / "space.yaml")
     write_spec(
-        tmp_path / "again.yaml", finished.data, trials=3, changes={"reuse: false": "reuse: true"}
+        tmp_path / "again.yaml", finished.data, trials=2, changes={"reuse: false": "reuse: true"}
     )
     ended = run_automl("run", "again.yaml", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
