@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from automl import registry
+from automl.pipeline.contention import outclassed
 from automl.pipeline.context import TrialContext
 from automl.pipeline.folder import RunFolder
 from automl.pipeline.images import open_data, some_frames, spread
@@ -67,6 +68,7 @@ class ArtifactMaker:
         self._context = context
         self._spec = context.spec
         self._architecture = assignment.architecture
+        self._rung = assignment.rung
         self._run = RunFolder(Path(context.folder))
         self._folder = self._run.trial(assignment.id)
         self._network = network
@@ -119,9 +121,20 @@ class ArtifactMaker:
         if repaired in made and made[repaired].rejected is None:
             limit = self._spec.quantization.max_drop
             return f"not needed: {repaired} loses no more than quantization.max_drop {limit:g}"
+        if repaired is not None and (reason := self._not_worth_repair(made)) is not None:
+            return reason
         if time.monotonic() > self._ends:
             return "search.time was used up before it could be made"
         return None
+
+    def _not_worth_repair(self, made: dict[str, Artifact]) -> str | None:
+        """Return why this network is not worth a repair, which takes as long as a short training."""
+        feasible = self._context.schemes[self._architecture.key]
+        usable = any(a.rejected is None and a.scheme in feasible for a in made.values())
+        if self._rung == "probe" and usable:
+            return "not needed yet: a network is trained first, before its losses are repaired"
+        score = made["float32"].scores.values[self._spec.objective]
+        return outclassed(self._run.path, self._spec, self._architecture, score, by=1)
 
     def _deployed(self) -> Deployed:
         from automl.export.deployed import deploy

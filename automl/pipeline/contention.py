@@ -29,7 +29,9 @@ _CLEARLY = 0.01
 """More than quantization was ever seen to add to a score."""
 
 
-def outclassed(folder: Path, spec: Spec, architecture: Architecture, score: float) -> str | None:
+def outclassed(
+    folder: Path, spec: Spec, architecture: Architecture, score: float, *, by: int = _BETTER_TRIALS
+) -> str | None:
     """Return why a trained network cannot win, or ``None`` when it may.
 
     Args:
@@ -37,6 +39,7 @@ def outclassed(folder: Path, spec: Spec, architecture: Architecture, score: floa
         spec: of the run.
         architecture: that was trained.
         score: of the PyTorch network on the validation images.
+        by: so many finished networks must be better on each of its targets.
     """
     run = RunFolder(folder)
     plan = run.read_plan()
@@ -52,11 +55,12 @@ def outclassed(folder: Path, spec: Spec, architecture: Architecture, score: floa
         _better(plan, trials, target, spec.objective, spec.requirements, score)
         for target in dict.fromkeys(targets)
     ]
-    if not better or min(len(scores) for scores in better) < _BETTER_TRIALS:
+    if not better or min(len(scores) for scores in better) < by:
         return None
-    reached = min(sorted(scores, reverse=True)[_BETTER_TRIALS - 1] for scores in better)
+    reached = min(sorted(scores, reverse=True)[by - 1] for scores in better)
+    others = "a finished one that fits scores" if by == 1 else f"{by} finished ones that fit score"
     return (
-        f"the trained network scores {score:.4f}, and {_BETTER_TRIALS} finished ones that fit score "
+        f"the trained network scores {score:.4f}, and {others} "
         f"{reached:.4f} or more: its files could not win and were not made"
     )
 

@@ -48,10 +48,10 @@ _RUNGS: Mapping[TruthKind, tuple[Rung, ...]] = MappingProxyType(
 boxes; what remembers good images learns in one pass, so that there is nothing cheaper than to train it."""
 _EARLY_PROBES = 2
 """After so many sets of features the best so far is delivered, before the rest is looked at."""
-_MOST_DELIVERED = 3
+_MOST_DELIVERED = 2
 """Networks with a linear head that are delivered; each takes as long to export as a short training."""
-_CLEARLY_BETTER = 0.005
-"""A later probe is delivered too if it scores so much more: half a point is above rounding."""
+_CLEARLY_BETTER = 0.02
+"""A later probe is delivered too if it scores so much more: less is chance, and trainings follow."""
 _FEATURES_SHARE = 0.15
 _GLANCES_SHARE = 0.15
 """Of search.time, at most so much goes to these rungs; the rest trains."""

@@ -96,7 +96,7 @@ def test_the_best_probe_is_delivered_before_the_rest_is_looked_at() -> None:
     ("later", "expected"),
     [
         (0.96, ("probe", "net_a-d3-128", "best probe")),
-        (0.902, ("glance", "net_b-d4-128", "glance 1/4")),
+        (0.91, ("glance", "net_b-d4-128", "glance 1/4")),
     ],
 )
 def test_a_later_probe_is_delivered_too_when_it_is_clearly_better(
