@@ -226,7 +226,7 @@ class Trainer:
     def _step(self, positions: NDArray[np.int64]) -> float:
         self._optimizer.zero_grad(set_to_none=True)
         precision = self._precision or self._compute_in(self._choose_precision(positions))
-        if self._start is None:
+        if self._start is None or not self._start.views:
             images, targets = self._batches.images(positions)
             outputs = self._run(self._module, (self._normalise(images),), precision)
         else:

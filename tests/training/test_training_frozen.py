@@ -18,6 +18,7 @@ from automl.models.backbones import Network
 from automl.models.freezing import freeze_parts, frozen_modules
 from automl.records import Architecture, Augmentation, Recipe, TaskOptions
 from automl.tasks.base import Task, open_task
+from automl.training import activations
 from automl.training.activations import FrozenStart, free_bytes
 from automl.training.examples import ArrayImages, Examples
 from automl.training.frozen import cut_at_frozen
@@ -229,7 +230,7 @@ def test_each_view_is_computed_once_and_all_take_part() -> None:
     [
         (20, RECIPE.augmentation, 10**9, 4),
         (6, RECIPE.augmentation, 10**9, 3),
-        (3, RECIPE.augmentation, 10**9, None),
+        (3, RECIPE.augmentation, 10**9, 0),
         (20, STILL, 10**9, 1),
         (1, STILL, 10**9, None),
         (20, RECIPE.augmentation, 0, None),
@@ -242,8 +243,10 @@ def test_views_are_as_many_as_pay_and_fit(
     assert (None if start is None else start.views) == views
 
 
-def frozen_start(epochs: int, augmentation: Augmentation, most_bytes: int) -> FrozenStart | None:
-    network = classifier("test_efficientnet", "half")
+def frozen_start(
+    epochs: int, augmentation: Augmentation, most_bytes: int, freeze: str = "backbone"
+) -> FrozenStart | None:
+    network = classifier("test_efficientnet", freeze)
     return FrozenStart.of(
         network.module,
         epochs=epochs,
@@ -261,7 +264,7 @@ def test_less_memory_gives_fewer_views_and_is_not_overdrawn() -> None:
     whole = frozen_start(20, RECIPE.augmentation, 10**9)
     assert whole is not None
     image_bytes = sum(value[0].nbytes for value in whole._kept._values)
-    for kept, views in ((170, 4), (169, 3), (91, 2), (90, 2), (89, None)):
+    for kept, views in ((170, 4), (169, 3), (91, 2), (90, 2), (89, 0), (10, 0), (9, None)):
         start = frozen_start(20, RECIPE.augmentation, kept * image_bytes)
         assert (None if start is None else start.views) == views
         if start is not None:
@@ -270,9 +273,29 @@ def test_less_memory_gives_fewer_views_and_is_not_overdrawn() -> None:
     assert 0 < free_bytes() <= 10**9
 
 
+def test_a_large_rest_sees_images_anew_but_validation_is_kept() -> None:
+    start = frozen_start(20, RECIPE.augmentation, 10**9, "half")
+    assert start is not None
+    assert start.views == 0
+    learning = trainer(classifier("test_efficientnet", "half"), RECIPE_6)
+    plain = trainer(classifier("test_efficientnet", "half"), RECIPE_6)
+    plain._start = None
+    for one in (learning, plain):
+        torch.manual_seed(3)
+        one._precision = "float32"
+        for _ in range(3):
+            one.run_epoch()
+    for kept, whole in zip(learning.epochs, plain.epochs, strict=True):
+        assert kept.train_loss == whole.train_loss
+        assert kept.val_loss == pytest.approx(whole.val_loss, rel=0.01)
+
+
 @pytest.mark.parametrize("task", ["segmentation", "detection"])
-def test_truths_move_with_the_views_that_are_kept(task: str) -> None:
+def test_truths_move_with_the_views_that_are_kept(
+    task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A bright square is where its mask or box says, in the very images that the start has seen."""
+    monkeypatch.setattr(activations, "_SMALL_REST", 1.0)
     size = (SIDE, SIDE)
     pixels = np.zeros((12, SIDE, SIDE, 3), np.uint8)
     truths: list[Truth] = []
