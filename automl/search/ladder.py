@@ -196,8 +196,19 @@ class Ladder:
         shortest = min(self.study.space.epochs)
         points = [(a, middle) for a in survivors]
         if shortest < middle.epochs:
-            points.insert(0, (survivors[0], replace(middle, epochs=shortest)))
+            brief = replace(middle, epochs=shortest)
+            points.insert(0, (survivors[0], self._gently(survivors[0], brief, climb)))
         return points
+
+    def _gently(self, architecture: Architecture, recipe: Recipe, climb: Climb) -> Recipe:
+        """Return a recipe with the smallest steps of the space where a fitted head is there to be kept.
+
+        With the middle rate, one epoch took networks whose heads scored 0.91 to 0.93 down to 0.11 to 0.88
+        (sign_digits, tf_efficientnet_lite1 and 2, 0.0017).
+        """
+        if architecture.key not in climb.scores:
+            return recipe
+        return replace(recipe, learning_rate=self.study.space.learning_rate[0])
 
     def _next_probe(self, climb: Climb) -> Step | Waiting | None:
         groups = self._groups()
@@ -253,7 +264,8 @@ class Ladder:
                 continue
             if sum(climb.glance_seconds.values()) > _GLANCES_SHARE * self.time_s:
                 break
-            return self._step("glance", architecture, 1, f"glance {place}/{len(chosen)}")
+            step = self._step("glance", architecture, 1, f"glance {place}/{len(chosen)}")
+            return replace(step, recipe=self._gently(architecture, step.recipe, climb))
         return "wait" if _is_under_way(climb, "glance") else None
 
     def _glanceable(self) -> list[Architecture]:

@@ -166,6 +166,18 @@ def test_the_best_survivor_is_trained_shortly_then_each_at_length() -> None:
     assert len({key for key, _ in others}) == len(others) == 2
 
 
+def test_networks_with_a_fitted_head_begin_with_small_steps() -> None:
+    climb, of = climbed(), ladder()
+    smallest, middle = 1e-4, pytest.approx(1e-3)
+    glance = of.next(climb)
+    assert isinstance(glance, Step)
+    assert (glance.rung, glance.recipe.learning_rate) == ("glance", smallest)
+    rates = [recipe.learning_rate for _, recipe in of.points(climb)]
+    assert rates == [smallest, middle, middle]
+    climb.scores.clear()
+    assert [recipe.learning_rate for _, recipe in of.points(climb)] == [middle] * 3
+
+
 @pytest.mark.parametrize("trials", [1, 3, None])
 def test_few_trials_leave_few_survivors(trials: int | None) -> None:
     of = ladder(trials=trials, time_s=7_200.0)
