@@ -38,7 +38,7 @@ from automl.pipeline.calibrating import (
 from benchmarks.published_latency import Published, read_fbnet, timm_operators
 
 _DRAWS = 10
-_ROUNDS = 3
+_ROUNDS = 2
 _I9 = "benchmark-infer-fp32-nchw-pt240-cpu-i9_10940x-dynamo.csv"
 
 
@@ -118,7 +118,6 @@ LEFT_OUT = (
     "nextvit_small",
     "focalnet_tiny_srf",
     "davit_tiny",
-    "edgenext_nano",
     "shvit_s1",
     "swiftformer_xs",
     "mambaout_femto",

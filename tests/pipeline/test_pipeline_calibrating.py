@@ -67,6 +67,20 @@ def test_the_fitted_model_knows_larger_networks_as_slower(calibration: Calibrati
     assert twice.value == pytest.approx(2 * once.value, rel=0.05)
 
 
+def test_what_took_long_to_find_is_kept_and_found_anew_when_damaged(
+    calibration: Calibration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOML_CACHE", str(tmp_path))
+    asked = [file.operators for file in calibration.files]
+    first = model_of(calibration).predict(asked)
+    (kept,) = (tmp_path / "latency-models").iterdir()
+    written = kept.stat().st_mtime_ns
+    assert model_of(calibration).predict(asked) == first
+    assert kept.stat().st_mtime_ns == written
+    kept.write_bytes(kept.read_bytes()[:-20])
+    assert model_of(calibration).predict(asked) == first
+
+
 def test_a_forecast_has_every_percentile_and_says_what_it_rests_on(
     calibration: Calibration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,12 +17,21 @@ from automl.hardware.prediction.expectation import DESKTOP, GENERIC
 from automl.hardware.prediction.latency_model import FEWEST_NETWORKS, LatencyModel, fit
 from automl.hardware.prediction.operators import Operator, Profiled
 from automl.hardware.prediction.profiled_model import (
+    Fit,
     ProfiledModel,
     ProfiledNetwork,
+    find_fit,
     fit_profiled,
 )
+from automl.records import dump_record
 from automl.records.measurement import Host, Measurement
-from automl.storage import DamagedFileError, read_record, write_record
+from automl.storage import (
+    DamagedFileError,
+    cache_folder,
+    read_record,
+    sha256_bytes,
+    write_record,
+)
 
 __all__ = [
     "CalibratedFile",
@@ -121,19 +130,32 @@ def load_calibration(device: str, *, threads: int, host: Host | None = None) -> 
 
 
 def model_of(calibration: Calibration) -> LatencyModel | ProfiledModel:
-    """Return the latency model that a calibration teaches; takes some seconds.
+    """Return the latency model that a calibration teaches.
 
-    Where the times of operators are known, they teach; else latencies of whole networks do.
+    Where the times of operators are known, they teach; else latencies of whole networks do. What takes long
+    to find, the first time, is kept in the cache.
     """
     profiled = [file.profiled for file in calibration.files if file.operator_us]
     if len(profiled) >= FEWEST_NETWORKS:
-        return fit_profiled(profiled)
+        return fit_profiled(profiled, known=_fit_of(calibration, profiled))
     is_desktop = any(name.startswith("avx") for name in calibration.host.instruction_sets)
     return fit(
         [file.operators for file in calibration.files],
         [file.p50_ms for file in calibration.files],
         base=DESKTOP if is_desktop else GENERIC,
     )
+
+
+def _fit_of(calibration: Calibration, profiled: Sequence[ProfiledNetwork]) -> Fit:
+    """Return what was found of a calibration earlier, or find it now."""
+    digest = sha256_bytes(dump_record(calibration).encode())
+    path = cache_folder("latency-models") / f"{digest}.json"
+    try:
+        return read_record(path, Fit)
+    except (FileNotFoundError, DamagedFileError):
+        found = find_fit(profiled)
+        write_record(path, found)
+        return found
 
 
 def calibrated_file(

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from automl.hardware.prediction.operators import Operator, Profiled
 
-__all__ = ["FormModel", "OperatorTimes", "Settings", "learn_operator_times"]
+__all__ = ["FormModel", "Key", "OperatorTimes", "Settings", "learn_operator_times"]
 
 Array = NDArray[np.float64]
 Key = tuple[str, str, bool]

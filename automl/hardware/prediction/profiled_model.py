@@ -15,11 +15,16 @@ from numpy.typing import NDArray
 
 from automl.errors import AutomlError
 from automl.hardware.prediction.latency_model import FEWEST_NETWORKS, conformal_stretch
-from automl.hardware.prediction.operator_times import OperatorTimes, learn_operator_times
+from automl.hardware.prediction.operator_times import (
+    Key,
+    OperatorTimes,
+    Settings,
+    learn_operator_times,
+)
 from automl.hardware.prediction.operators import Operator, Profiled
 from automl.records.measurement import Interval
 
-__all__ = ["ProfiledModel", "ProfiledNetwork", "fit_profiled"]
+__all__ = ["Fit", "Overhead", "ProfiledModel", "ProfiledNetwork", "find_fit", "fit_profiled"]
 
 _PARTS = 5
 """The networks are left out in so many parts."""
@@ -42,7 +47,7 @@ class ProfiledNetwork:
 
 
 @dataclass(frozen=True)
-class _Overhead:
+class Overhead:
     """``latency = share * sum of the operators + a_operator_us * operators``."""
 
     share: float
@@ -54,16 +59,29 @@ class _Overhead:
 
 
 @dataclass(frozen=True)
-class ProfiledModel:
-    """What was learnt about one device, runtime and number of threads."""
+class Fit:
+    """What takes long to find of a model and little to keep."""
 
-    times: OperatorTimes
-    overheads: tuple[_Overhead, _Overhead]
+    settings: tuple[tuple[Key, Settings], ...]
+    overheads: tuple[Overhead, Overhead]
     """Of float32 and of 8-bit networks."""
     stretch: tuple[float, float]
     """By how much claimed standard deviations are to be multiplied, of float32 and of 8-bit networks."""
     left_out_error: float
     """Mean of ``|predicted - measured| / measured`` over networks left out of the fit."""
+
+
+@dataclass(frozen=True)
+class ProfiledModel:
+    """What was learnt about one device, runtime and number of threads."""
+
+    times: OperatorTimes
+    fit: Fit
+
+    @property
+    def left_out_error(self) -> float:
+        """Mean of ``|predicted - measured| / measured`` over networks left out of the fit."""
+        return self.fit.left_out_error
 
     def predict(self, networks: Sequence[Sequence[Operator]]) -> tuple[Interval, ...]:
         """Return the median latency (p50) of each network with its 95 % interval, milliseconds."""
@@ -72,13 +90,27 @@ class ProfiledModel:
     def _predict(self, operators: Sequence[Operator]) -> Interval:
         scheme = int(_multiplies_int8(operators))
         total, spread = self.times.predict(operators)
-        value = self.overheads[scheme].of(total, len(operators)) / 1e3
-        width = math.exp(self.stretch[scheme] * math.hypot(spread, _LEAST_SPREAD))
+        value = self.fit.overheads[scheme].of(total, len(operators)) / 1e3
+        width = math.exp(self.fit.stretch[scheme] * math.hypot(spread, _LEAST_SPREAD))
         return Interval(value, value / width, value * width)
 
 
-def fit_profiled(networks: Sequence[ProfiledNetwork]) -> ProfiledModel:
-    """Return the model that profiled networks teach; takes some seconds.
+def fit_profiled(networks: Sequence[ProfiledNetwork], *, known: Fit | None = None) -> ProfiledModel:
+    """Return the model that profiled networks teach.
+
+    Args:
+        known: what :func:`find_fit` found of them earlier; without it this takes half a minute.
+
+    Raises:
+        AutomlError: with fewer than five networks, or latencies that are not above zero.
+    """
+    fit = find_fit(networks) if known is None else known
+    rows = (row for one in networks for row in one.operators)
+    return ProfiledModel(learn_operator_times(rows, settings=dict(fit.settings)), fit)
+
+
+def find_fit(networks: Sequence[ProfiledNetwork]) -> Fit:
+    """Find how operators of each form vary, and how far networks that are left out are missed.
 
     Raises:
         AutomlError: with fewer than five networks, or latencies that are not above zero.
@@ -96,8 +128,8 @@ def fit_profiled(networks: Sequence[ProfiledNetwork]) -> ProfiledModel:
     misses, claimed = _left_out(networks, times, overheads)
     scheme = np.array([one.is_int8 for one in networks])
     ratios = np.abs(misses) / claimed
-    return ProfiledModel(
-        times=times,
+    return Fit(
+        settings=tuple(times.chosen.items()),
         overheads=overheads,
         stretch=(
             conformal_stretch(ratios[~scheme] if (~scheme).any() else ratios),
@@ -107,7 +139,7 @@ def fit_profiled(networks: Sequence[ProfiledNetwork]) -> ProfiledModel:
     )
 
 
-def _overhead(networks: Sequence[ProfiledNetwork], is_int8: bool) -> _Overhead:
+def _overhead(networks: Sequence[ProfiledNetwork], is_int8: bool) -> Overhead:
     """Return what profiling cost, from networks whose latency was measured without it as well."""
     alike = [one for one in networks if one.is_int8 == is_int8] or list(networks)
     rows = np.array(
@@ -115,13 +147,13 @@ def _overhead(networks: Sequence[ProfiledNetwork], is_int8: bool) -> _Overhead:
     )
     measured = np.array([one.p50_ms * 1e3 for one in alike])
     solved, *_ = np.linalg.lstsq(rows / measured[:, None], np.ones(len(alike)), rcond=None)
-    return _Overhead(float(solved[0]), float(solved[1]))
+    return Overhead(float(solved[0]), float(solved[1]))
 
 
 def _left_out(
     networks: Sequence[ProfiledNetwork],
     times: OperatorTimes,
-    overheads: tuple[_Overhead, _Overhead],
+    overheads: tuple[Overhead, Overhead],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return for each network the logarithm of predicted / measured, and the claimed deviation of it.
 
