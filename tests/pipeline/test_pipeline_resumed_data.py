@@ -31,6 +31,7 @@ def test_a_resumed_run_compiles_annotations_that_have_gone(
 ) -> None:
     monkeypatch.setenv("AUTOML_CACHE", str(tmp_path / "cache"))
     spec = small_spec("detection")
+    (tmp_path / "run").mkdir()
     before = data_of(spec, tmp_path / "run").dataset
     known = FrameStore(before).truth(0)
     shutil.rmtree(tmp_path / "cache")

@@ -21,6 +21,7 @@ from automl.pipeline.engine import read_run, resume, run
 from automl.pipeline.folder import RunFolder
 from automl.pipeline.outcome import unmet
 from automl.records import RunRecord, TargetSelection
+from automl.records.provider import Provider
 from automl.storage import sha256_file
 
 TARGETS = """\
@@ -203,8 +204,8 @@ def test_a_device_that_is_lost_in_the_end_costs_its_target_only_until_it_is_back
     (finished.path / "selection.json").unlink()
     opened = remote.open_remote
 
-    def gone_after_the_start(url: str) -> remote.RemoteDevice:
-        device = opened(url)
+    def gone_after_the_start(url: str, *, provider: Provider) -> remote.RemoteDevice:
+        device = opened(url, provider=provider)
         device.host()
         away = remote.RemoteDevice("http://127.0.0.1:9", TOKEN, patience_s=0.1, contact_s=0.1)
         monkeypatch.setattr(device, "_link", away._link)

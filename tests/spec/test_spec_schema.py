@@ -284,8 +284,8 @@ quantization: [int8_static]
             "got 'high'.",
         ),
         (
-            SMALLEST + "output: s3://bucket/x",
-            "4:1: output: a path on this machine, not an address; got 's3://bucket/x'.",
+            SMALLEST + "output: ftp://host/x",
+            "4:1: output: a folder, or an address that begins with s3://, gs://, file://; got 'ftp://host/x'.",
         ),
         (SMALLEST + "output: ''", "4:1: output: must not be empty."),
     ],
