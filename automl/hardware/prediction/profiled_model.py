@@ -28,6 +28,7 @@ __all__ = ["Fit", "Overhead", "ProfiledModel", "ProfiledNetwork", "find_fit", "f
 
 _PARTS = 5
 """The networks are left out in so many parts."""
+_ROUNDS = 20
 _LEAST_SPREAD = 0.02
 """Relative; two measurements of one network differ by this much."""
 
@@ -146,7 +147,14 @@ def _overhead(networks: Sequence[ProfiledNetwork], is_int8: bool) -> Overhead:
         [[sum(row.microseconds for row in one.operators), len(one.operators)] for one in alike]
     )
     measured = np.array([one.p50_ms * 1e3 for one in alike])
-    solved, *_ = np.linalg.lstsq(rows / measured[:, None], np.ones(len(alike)), rcond=None)
+    rows = rows / measured[:, None]
+    solved, off = np.zeros(2), np.ones(len(alike))
+    for _ in range(_ROUNDS):
+        # Least absolute errors, by least squares with weights: a network that was disturbed while it was
+        # profiled, as short ones easily are, must not bend the rule for all.
+        weights = 1 / np.sqrt(np.maximum(off, _LEAST_SPREAD / 4))
+        solved, *_ = np.linalg.lstsq(rows * weights[:, None], weights, rcond=None)
+        off = np.abs(rows @ solved - 1.0)
     return Overhead(float(solved[0]), float(solved[1]))
 
 
