@@ -215,6 +215,8 @@ def machines(*, isolated: bool = True) -> Iterator[Machines]:
     environment = {
         **os.environ,
         "PYTHONPATH": f"{_TESTS}:{_TESTS.parent}",
+        # As in an activated environment: jobs that are handed to a cluster begin with `python`.
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
