@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,6 +108,32 @@ def hash_tree(folder: Path, pattern: str = "*") -> dict[str, tuple[str, int]]:
         for path in sorted(folder.rglob(pattern))
         if path.is_file()
     }
+
+
+@contextmanager
+def running(
+    words: Sequence[str], *, cwd: Path, mark: str, environment: Mapping[str, str] = os.environ
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a command in a process group of its own, marked so that whatever it starts is found.
+
+    At the end the whole group is killed, if the command still runs.
+    """
+    name, _, value = mark.partition("=")
+    process = subprocess.Popen(
+        words,
+        cwd=cwd,
+        env={**environment, name: value},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def wait_for(condition: Callable[[], object], *, seconds: float) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import threading
 import time
@@ -23,6 +22,7 @@ from run_maker import (
     command,
     hash_tree,
     marked_processes,
+    running,
     shared_run,
     wait_for,
     write_space,
@@ -70,22 +70,9 @@ def driver(
     cluster: Machines, head: Machine, *arguments: object, cwd: Path
 ) -> Iterator[subprocess.Popen[str]]:
     """Start automl on the head, marked so that whatever it starts there is found."""
-    name, _, value = MARK.partition("=")
-    process = subprocess.Popen(
-        cluster.inside(head, command(*arguments)),
-        cwd=cwd,
-        env={**cluster.environment, name: value},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
+    words = cluster.inside(head, command(*arguments))
+    with running(words, cwd=cwd, mark=MARK, environment=cluster.environment) as process:
         yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
 
 
 def wait_while_alive(process: subprocess.Popen[str], condition: Callable[[], object]) -> None:

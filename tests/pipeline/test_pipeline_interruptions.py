@@ -9,8 +9,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from run_maker import (
     hash_tree,
     marked_processes,
     run_automl,
+    running,
     shared_run,
     wait_for,
     write_space,
@@ -56,27 +55,6 @@ class Story:
     last: Ended | None = None
 
 
-@contextmanager
-def driver(*arguments: object, cwd: Path) -> Iterator[subprocess.Popen[str]]:
-    """Start automl in a process group of its own, marked so that whatever it starts is found."""
-    name, _, value = MARK.partition("=")
-    process = subprocess.Popen(
-        command(*arguments),
-        cwd=cwd,
-        env={**os.environ, name: value},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
 def results(run: Path) -> dict[str, tuple[str, int]]:
     """Return content and time of every trial's result; a driver may write other files meanwhile."""
     return hash_tree(run / "trials", "result.json")
@@ -109,7 +87,7 @@ def story(paper_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Story
 
 
 def _kill(told: Story, project: Path) -> None:
-    with driver("run", "story.yaml", cwd=project) as process:
+    with running(command("run", "story.yaml"), cwd=project, mark=MARK) as process:
         assert wait_for(lambda: begun(told.run), seconds=PATIENCE_S)
         told.second = run_automl("resume", "runs/story", cwd=project)
         told.status_running = run_automl("status", "runs/story", cwd=project)
@@ -123,7 +101,7 @@ def _kill(told: Story, project: Path) -> None:
 
 def _interrupt(told: Story, project: Path) -> None:
     before = begun(told.run)
-    with driver("resume", "runs/story", cwd=project) as process:
+    with running(command("resume", "runs/story"), cwd=project, mark=MARK) as process:
         assert wait_for(lambda: begun(told.run) > before, seconds=PATIENCE_S)
         time.sleep(0.2)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does on Ctrl-C
