@@ -20,6 +20,7 @@ from automl.hardware.prediction.calibration import (
     CalibratedFile,
     Calibration,
     CallCost,
+    ProfiledGallery,
     calibrated_file,
     save_calibration,
 )
@@ -86,6 +87,8 @@ _SECONDS = 0.6
 _LONGEST_SECONDS = 3.0
 _FILES_AT_ONCE = 12
 _PROFILED_RUNS = 12
+_GALLERY_ROUNDS = 2
+_GALLERY_RUNS = 8
 _GALLERY_DRAWS = 1
 """Counts up when galleries are drawn differently: files in the cache are then made anew."""
 
@@ -127,8 +130,6 @@ def calibrate(
     """
     is_here = device.host().key == local_host().key
     files = export_set(networks, progress=progress)
-    if is_here:
-        files += export_set(galleries, job=export_gallery, progress=progress)
     called = export_set([_CALLED], frames=_FRAMES, schemes=("float32",), progress=progress)
     answers = measure_files(device, files, threads, progress)
     found: list[CalibratedFile] = []
@@ -141,6 +142,7 @@ def calibrate(
             f"'{device.name}'; at least {FEWEST_NETWORKS} are needed. Run `automl doctor` there."
         )
     frame, file_cost = _call_costs(device, called, threads)
+    shown = _profile_galleries(galleries, threads, progress) if is_here else ()
     calibration = Calibration(
         device=name,
         host=device.host(),
@@ -149,6 +151,7 @@ def calibrate(
         frame=frame,
         file=file_cost,
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        galleries=shown,
     )
     save_calibration(calibration)
     return calibration
@@ -163,6 +166,34 @@ def _operators(
     return profile_operators(
         file.path, frame_size=file.frame_size, runs=_PROFILED_RUNS, threads=threads
     )
+
+
+def _profile_galleries(
+    galleries: Sequence[tuple[str, int]], threads: int, progress: Callable[[str], None]
+) -> tuple[ProfiledGallery, ...]:
+    """Time the operators of galleries in several rounds; of each gallery the calmest round counts."""
+    files = export_set(galleries, job=export_gallery, progress=progress)
+    rounds = []
+    for number in range(_GALLERY_ROUNDS):
+        progress(
+            f"timing the operators of {len(files)} galleries, {number + 1} of {_GALLERY_ROUNDS}"
+        )
+        rounds.append(
+            [
+                profile_operators(
+                    file.path, frame_size=file.frame_size, runs=_GALLERY_RUNS, threads=threads
+                )
+                for file in files
+            ]
+        )
+    return tuple(
+        ProfiledGallery(file.name, min(seen, key=_total_us))
+        for file, *seen in zip(files, *rounds, strict=True)
+    )
+
+
+def _total_us(operators: Sequence[Profiled]) -> float:
+    return sum(one.microseconds for one in operators)
 
 
 def export_set(

@@ -42,7 +42,7 @@ __all__ = ["Examiner", "is_plannable"]
 
 _EXPORTED_AT_ONCE = 6
 """Architectures exported before their files are looked at: their files lie on disk meanwhile."""
-_EXPORT_VERSION = 5
+_EXPORT_VERSION = 6
 """Raised when exporting changes, so that older entries are not used."""
 
 

@@ -61,6 +61,8 @@ class ExportJob:
 class ExportedFile:
     """One file of an untrained architecture."""
 
+    architecture: str
+    """Its key."""
     scheme: str
     path: str
     sha256: str
@@ -177,6 +179,7 @@ def _export(network: Network, task: Task, job: ExportJob) -> Exported:
             continue
         files.append(
             ExportedFile(
+                job.architecture.key,
                 name,
                 str(path),
                 sha256_file(path),

@@ -1,8 +1,8 @@
 """Sparing measurements: where a device was calibrated, a prediction settles what is sure by far.
 
 A network whose whole interval lies on one side of every limit needs no measuring to be planned for; the
-others are measured. Whoever wins is measured in the proof in any case, so a wrong prediction may cost a
-candidate or a training, but never ships.
+others are measured, and so are a scheme and float32 of which nobody knows the faster. Whoever wins is
+measured in the proof in any case, so a wrong prediction may cost a candidate or a training, but never ships.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from automl.pipeline.devices import Predictor
 from automl.pipeline.gauges import Answer, MeasuringGauge, PredictingGauge, TimedFrame
 from automl.pipeline.jobs import ExportedFile
 from automl.records import Forecast, Target
+from automl.search.feasibility import is_order_settled
+from automl.search.limits import limit_failed
 
 __all__ = ["ScreeningGauge", "is_settled"]
 
@@ -38,10 +40,34 @@ class ScreeningGauge:
 
     def ask(self, files: Sequence[ExportedFile]) -> list[Answer]:
         """Predict all files, and measure those that stay open."""
-        found = [self._settled(answer) for answer in self._predicting.ask(files)]
+        settled = [self._settled(answer) for answer in self._predicting.ask(files)]
+        found = self._compared(files, settled)
         open_files = [file for file, answer in zip(files, found, strict=True) if answer is None]
         measured = iter(self._measuring.ask(open_files))
         return [next(measured) if answer is None else answer for answer in found]
+
+    def _compared(
+        self, files: Sequence[ExportedFile], settled: Sequence[Forecast | None]
+    ) -> list[Forecast | None]:
+        """Open what fits in any case while it is open whether it is slower than float32, which fits too."""
+        plain = {
+            file.architecture: place for place, file in enumerate(files) if file.scheme == "float32"
+        }
+        found = list(settled)
+        for place, file in enumerate(files):
+            other = plain.get(file.architecture, place)
+            own, float32 = settled[place], settled[other]
+            if other == place or not (self._fits(own) and self._fits(float32)):
+                continue
+            if own is None or float32 is None or not is_order_settled(own, float32):
+                found[place] = found[other] = None
+        return found
+
+    def _fits(self, forecast: Forecast | None) -> bool:
+        """Whether a network may fit on one target at least; what is not settled may."""
+        return forecast is None or any(
+            limit_failed(target, forecast) is None for target in self.targets
+        )
 
     def _settled(self, answer: Answer | None) -> Forecast | None:
         if not isinstance(answer, Forecast):

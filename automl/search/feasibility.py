@@ -23,7 +23,7 @@ from automl.records import (
 )
 from automl.search.limits import describe_median, judge_evidence, limit_failed
 
-__all__ = ["Examined", "explore", "is_smaller", "judge"]
+__all__ = ["Examined", "explore", "is_order_settled", "is_smaller", "judge"]
 
 
 _SLOWER_RATIO = 1.03
@@ -152,13 +152,23 @@ def _slower_than_float(
         return None
     if limit_failed(target, plain) is not None:
         return None
-    if known.p50_ms.low <= plain.p50_ms.high * _SLOWER_RATIO:
+    if not _is_surely_slower(known, plain):
         return None
     return (
         VerdictStatus.SLOWER_THAN_FLOAT,
         f"slower than float32, which fits as well: p50 {describe_median(known)} against "
         f"{describe_median(plain)}",
     )
+
+
+def _is_surely_slower(known: Evidence, plain: Evidence) -> bool:
+    return known.p50_ms.low > plain.p50_ms.high * _SLOWER_RATIO
+
+
+def is_order_settled(known: Evidence, plain: Evidence) -> bool:
+    """Whether the intervals alone tell if a scheme is slower than float32."""
+    is_surely_not_slower = known.p50_ms.high <= plain.p50_ms.low * _SLOWER_RATIO
+    return is_surely_not_slower or _is_surely_slower(known, plain)
 
 
 def _judge_after_training(candidate: Candidate, target: Target, examined: Examined) -> Verdict:

@@ -93,7 +93,7 @@ def test_shapes_far_from_all_that_was_timed_widen_the_interval() -> None:
 
 
 def test_a_form_that_was_never_timed_takes_what_its_kind_takes_and_is_unsure() -> None:
-    times = learn_operator_times(row for one in KNOWN for row in one.operators)
+    times = learn_operator_times([one.operators for one in KNOWN])
     known = product(64, 64, 784)
     unknown = replace(known, form="Conv calculated")
     (seen, sure), (stood_in, unsure) = times.predict([known]), times.predict([unknown])
@@ -101,10 +101,42 @@ def test_a_form_that_was_never_timed_takes_what_its_kind_takes_and_is_unsure() -
     assert unsure > 0.5 > sure
 
 
+def test_a_form_seen_in_other_numbers_alone_takes_what_they_take() -> None:
+    int8_alone = [one.operators for one in KNOWN if one.is_int8]
+    plain = [(Profiled(sum_of(4_096), 5.0), Profiled(sum_of(8_192), 6.0)) for _ in range(4)]
+    times = learn_operator_times([*int8_alone, *plain])
+    wide, narrow = product(64, 64, 784), product(8, 8, 49)
+    ratio = times.predict([wide])[0] / times.predict([narrow])[0]
+    assert ratio > 3, "sums alone, which have the same numbers, would say nothing of products"
+
+
+def test_a_profile_that_was_disturbed_changes_nothing() -> None:
+    calm = fit_profiled(KNOWN)
+    slow = tuple(replace(row, microseconds=2 * row.microseconds) for row in KNOWN[0].operators)
+    disturbed = fit_profiled([replace(KNOWN[0], operators=slow), *KNOWN[1:]])
+    asked = [network(n) for n in range(100, 110)]
+    for one, other in zip(calm.predict(asked), disturbed.predict(asked), strict=True):
+        assert other.value == pytest.approx(one.value, rel=0.02)
+
+
+def test_galleries_teach_operators_and_nothing_of_networks() -> None:
+    narrow = [one for one in KNOWN if not one.is_int8]
+    wide = [
+        tuple(Profiled(o, true_us(o)) for o in network(n, least=256, most=2_048))
+        for n in range(50, 56)
+    ]
+    asked = network(200, least=512, most=2_048)
+    plain, taught = fit_profiled(narrow), fit_profiled(narrow, wide)
+    assert taught.fit.overheads == plain.fit.overheads
+    truth = latency_ms(asked)
+    off = [abs(m.predict([asked])[0].value - truth) / truth for m in (plain, taught)]
+    assert off[1] < off[0] / 2
+
+
 def test_learning_again_with_known_settings_changes_no_answer() -> None:
-    rows = [row for one in KNOWN for row in one.operators]
-    first = learn_operator_times(rows)
-    again = learn_operator_times(rows, settings=first.chosen)
+    timed = [one.operators for one in KNOWN]
+    first = learn_operator_times(timed)
+    again = learn_operator_times(timed, settings=first.chosen)
     asked = network(500)
     assert again.predict(asked) == pytest.approx(first.predict(asked))
 

@@ -35,7 +35,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def file(name: str, *, operators: tuple[str, ...] = ("Conv",)) -> ExportedFile:
     graph = "".join(f"{ord(letter):02x}" for letter in name)
-    return ExportedFile("float32", f"/gone/{name}.onnx", "2" * 64, graph, 10, operators)
+    return ExportedFile(name, "float32", f"/gone/{name}.onnx", "2" * 64, graph, 10, operators)
 
 
 class Bench:
@@ -126,6 +126,29 @@ def test_what_a_prediction_settles_is_not_measured() -> None:
     again = ScreeningGauge(measuring(bench), predicted, FRAME)
     assert [again.recall(file(name)) for name in ("fast", "open", "slow")] == found[:3]
     assert len(bench.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("int8_ms", "asked"),
+    [
+        (2.5, []),  # surely faster
+        (4.9, ["one", "one-int8"]),  # nobody knows the faster
+        (8.0, []),  # surely slower
+        (20.0, []),  # out in any case
+        (
+            9.9,
+            ["one", "one-int8"],
+        ),  # near the limit: it is compared with what is measured beside it
+    ],
+)
+def test_a_scheme_and_float32_are_measured_where_nobody_knows_the_faster(
+    int8_ms: float, asked: list[str]
+) -> None:
+    bench = Bench({"one": 5.0, "one-int8": int8_ms})
+    predicted = Table({"one.onnx": 5.0, "one-int8.onnx": int8_ms})
+    plain, int8 = file("one"), replace(file("one-int8"), architecture="one", scheme="int8-static")
+    ScreeningGauge(measuring(bench), predicted, FRAME).ask([plain, int8])
+    assert [name for names in bench.asked for name in names] == asked
 
 
 @pytest.mark.parametrize(

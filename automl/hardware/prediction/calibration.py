@@ -37,6 +37,7 @@ __all__ = [
     "CalibratedFile",
     "Calibration",
     "CallCost",
+    "ProfiledGallery",
     "load_calibration",
     "model_of",
     "save_calibration",
@@ -68,6 +69,15 @@ class CalibratedFile:
 
 
 @dataclass(frozen=True)
+class ProfiledGallery:
+    """A network made of many different operators, for the times of these alone."""
+
+    name: str
+    """``gallery-maps-1-full-224.float32``."""
+    operators: tuple[Profiled, ...]
+
+
+@dataclass(frozen=True)
 class CallCost:
     """What a call costs beside the network, in milliseconds: ``fixed + a_megapixel * megapixels``."""
 
@@ -94,6 +104,8 @@ class Calibration:
     """Of a call with an encoded image: that, and decoding."""
     made_at: str
     """ISO 8601, UTC."""
+    galleries: tuple[ProfiledGallery, ...] = ()
+    """Empty where operators cannot be timed."""
     version: int = 1
 
 
@@ -137,7 +149,8 @@ def model_of(calibration: Calibration) -> LatencyModel | ProfiledModel:
     """
     profiled = [file.profiled for file in calibration.files if file.operator_us]
     if len(profiled) >= FEWEST_NETWORKS:
-        return fit_profiled(profiled, known=_fit_of(calibration, profiled))
+        galleries = [gallery.operators for gallery in calibration.galleries]
+        return fit_profiled(profiled, galleries, known=_fit_of(calibration, profiled, galleries))
     is_desktop = any(name.startswith("avx") for name in calibration.host.instruction_sets)
     return fit(
         [file.operators for file in calibration.files],
@@ -146,14 +159,18 @@ def model_of(calibration: Calibration) -> LatencyModel | ProfiledModel:
     )
 
 
-def _fit_of(calibration: Calibration, profiled: Sequence[ProfiledNetwork]) -> Fit:
+def _fit_of(
+    calibration: Calibration,
+    profiled: Sequence[ProfiledNetwork],
+    galleries: Sequence[Sequence[Profiled]],
+) -> Fit:
     """Return what was found of a calibration earlier, or find it now."""
     digest = sha256_bytes(dump_record(calibration).encode())
     path = cache_folder("latency-models") / f"{digest}.json"
     try:
         return read_record(path, Fit)
     except (FileNotFoundError, DamagedFileError):
-        found = find_fit(profiled)
+        found = find_fit(profiled, galleries)
         write_record(path, found)
         return found
 

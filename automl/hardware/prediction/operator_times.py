@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from automl.hardware.prediction.operators import Operator, Profiled
 
-__all__ = ["FormModel", "Key", "OperatorTimes", "Settings", "learn_operator_times"]
+__all__ = ["FormModel", "Key", "OperatorTimes", "Settings", "TimedOperator", "learn_operator_times"]
 
 Array = NDArray[np.float64]
 Key = tuple[str, str, bool]
@@ -41,6 +41,8 @@ _MOST_REPEATS = 4
 _SAME = {"FusedConv": "Conv", "FusedGemm": "Gemm", "FusedMatMul": "MatMul"}
 """An activation that is merged costs next to nothing."""
 _VECTOR_HALVINGS = 4
+_ALWAYS_CACHED_BYTES = 2**17
+"""So much stays near any core."""
 _LENGTHS = (2.0, 3.0, 5.0, 8.0)
 _SPREADS = (0.1, 0.2, 0.4, 0.8)
 _NOISES = (0.05, 0.1, 0.2, 0.4)
@@ -57,6 +59,17 @@ class Settings:
     noise: float
 
 
+@dataclass(frozen=True)
+class TimedOperator:
+    """An operator of a network that ran."""
+
+    operator: Operator
+    microseconds: float
+    network_bytes: int
+    """Weights of the whole network: those of a small one stay in the processor's caches from one inference
+    to the next."""
+
+
 class FormModel:
     """What operators of one form take.
 
@@ -65,7 +78,7 @@ class FormModel:
         settings: how the factor varies; ``None``: what makes the times most probable.
     """
 
-    def __init__(self, timed: Sequence[Profiled], settings: Settings | None = None) -> None:
+    def __init__(self, timed: Sequence[TimedOperator], settings: Settings | None = None) -> None:
         seen = np.array([one.microseconds for one in timed], dtype=np.float64)
         times = np.maximum(seen, _SHORTEST_US)
         parts = _parts([one.operator for one in timed])
@@ -73,7 +86,7 @@ class FormModel:
         factors = np.log(times / self._by_rule(parts))
         self._middle = float(np.median(factors))
         self._shapes, self._factors, repeats = _merge(
-            _features([one.operator for one in timed]), factors - self._middle
+            _features([(one.operator, one.network_bytes) for one in timed]), factors - self._middle
         )
         self._bounds = (float(self._factors.min()), float(self._factors.max()))
         self.settings = settings or _most_probable(self._shapes, self._factors, repeats)
@@ -81,9 +94,14 @@ class FormModel:
         self._inverse: Array = np.asarray(np.linalg.inv(covariance), dtype=np.float64)
         self._pull: Array = self._inverse @ self._factors
 
-    def predict(self, operators: Sequence[Operator]) -> tuple[Array, Array]:
-        """Return ``(operators,)`` times, microseconds, and the standard deviations of their logarithms."""
-        cross = self._likeness(_features(operators))
+    def predict(self, operators: Sequence[Operator], network_bytes: int) -> tuple[Array, Array]:
+        """Return ``(operators,)`` times, microseconds, and the standard deviations of their logarithms.
+
+        Args:
+            operators: of one network.
+            network_bytes: all weights of it.
+        """
+        cross = self._likeness(_features([(one, network_bytes) for one in operators]))
         factor = np.clip(cross @ self._pull, *self._bounds)
         known = np.einsum("ij,jk,ik->i", cross, self._inverse, cross)
         spread = np.sqrt(np.maximum(self.settings.spread**2 - known, 0.0))
@@ -103,7 +121,7 @@ class FormModel:
 class OperatorTimes:
     """What was learnt of the operators of one device and number of threads."""
 
-    timed: Mapping[Key, tuple[Profiled, ...]]
+    timed: Mapping[Key, tuple[TimedOperator, ...]]
     settings: Mapping[Key, Settings]
     """Found earlier on more operators; those without are chosen anew."""
 
@@ -115,10 +133,11 @@ class OperatorTimes:
         groups: dict[Key, list[Operator]] = {}
         for operator in operators:
             groups.setdefault(_key(operator), []).append(operator)
+        weights = _weight_bytes(operators)
         total, variance = 0.0, 0.0
         for key, members in groups.items():
-            times, spreads = self._model(key).predict(members)
-            if key not in self.timed:
+            times, spreads = self._model(key).predict(members, weights)
+            if not self._is_known(key):
                 spreads = np.maximum(spreads, _UNKNOWN_SPREAD)
             total += float(times.sum())
             variance += float((times * spreads).sum()) ** 2
@@ -127,60 +146,68 @@ class OperatorTimes:
     @cached_property
     def chosen(self) -> Mapping[Key, Settings]:
         """Return the settings of every form that was learnt: for learning it again without some files."""
-        return {key: self._model(key).settings for key in self.timed}
+        return {key: self._model(key).settings for key in self.timed if self._is_known(key)}
 
     @cached_property
     def _models(self) -> dict[Key, FormModel]:
         return {}
 
     def _model(self, key: Key) -> FormModel:
-        """Return the model of a form, of its kind, or of everything: the first that was seen at all."""
+        """Return the model of a form, or of what stands in for it."""
         if key in self._models:
             return self._models[key]
-        kind, _, is_int8 = key
-        for found in (key, (kind, "", is_int8), (kind, "", not is_int8), ("", "", is_int8)):
-            timed = self.timed.get(found) or self._gathered(found)
-            if len(timed) >= _FEWEST or found == ("", "", is_int8):
-                break
-        self._models[key] = FormModel(timed, self.settings.get(key))
+        rows = self.timed[key] if self._is_known(key) else self._stand_ins(key)
+        self._models[key] = FormModel(rows, self.settings.get(key))
         return self._models[key]
 
-    def _gathered(self, key: Key) -> tuple[Profiled, ...]:
-        kind, form, is_int8 = key
-        if form:
-            return ()
-        rows = [
-            one
-            for (known, _, bits), timed in self.timed.items()
-            if bits == is_int8 and kind in ("", known)
-            for one in timed
-        ]
-        return _thinned(rows or [one for timed in self.timed.values() for one in timed])
+    def _is_known(self, key: Key) -> bool:
+        return len(self.timed.get(key, ())) >= _FEWEST
+
+    def _stand_ins(self, key: Key) -> tuple[TimedOperator, ...]:
+        """Return operators for a form that was hardly seen: the nearest group that is large enough."""
+        kind, _, is_int8 = key
+        groups = (self._gathered(*one) for one in ((kind, is_int8), (kind, None), ("", is_int8)))
+        enough = next((rows for rows in groups if len(rows) >= _FEWEST), None)
+        return enough or self._gathered("", None)
+
+    def _gathered(self, kind: str, is_int8: bool | None) -> tuple[TimedOperator, ...]:
+        """Return all operators of a kind, of any when it is empty, in numbers of 8 bits, others, or any."""
+        return _thinned(
+            [
+                one
+                for (known, _, bits), timed in self.timed.items()
+                if kind in ("", known) and is_int8 in (None, bits)
+                for one in timed
+            ]
+        )
 
 
 def learn_operator_times(
-    timed: Iterable[Profiled], *, settings: Mapping[Key, Settings] | None = None
+    networks: Iterable[Sequence[Profiled]], *, settings: Mapping[Key, Settings] | None = None
 ) -> OperatorTimes:
-    """Return what timed operators teach.
+    """Return what the timed operators of networks teach.
 
     Args:
         settings: of an earlier learning, to save the choice.
     """
-    groups: dict[Key, list[Profiled]] = {}
-    for one in timed:
-        groups.setdefault(_key(one.operator), []).append(one)
-    kept = {key: _thinned(rows) for key, rows in groups.items() if len(rows) >= _FEWEST}
-    rest = [one for key, rows in groups.items() if key not in kept for one in rows]
-    if not kept:
-        kept = {("", "", False): tuple(rest)}
-    return OperatorTimes(kept, settings or {})
+    groups: dict[Key, list[TimedOperator]] = {}
+    for rows in networks:
+        weights = _weight_bytes([row.operator for row in rows])
+        for row in rows:
+            timed = TimedOperator(row.operator, row.microseconds, weights)
+            groups.setdefault(_key(row.operator), []).append(timed)
+    return OperatorTimes({key: _thinned(rows) for key, rows in groups.items()}, settings or {})
 
 
 def _key(operator: Operator) -> Key:
     return (operator.kind, _SAME.get(operator.form, operator.form), operator.is_int8)
 
 
-def _thinned(rows: Sequence[Profiled]) -> tuple[Profiled, ...]:
+def _weight_bytes(operators: Iterable[Operator]) -> int:
+    return sum(operator.weight_bytes for operator in operators)
+
+
+def _thinned(rows: Sequence[TimedOperator]) -> tuple[TimedOperator, ...]:
     if len(rows) <= _MOST:
         return tuple(rows)
     places = np.linspace(0, len(rows) - 1, _MOST).astype(int)
@@ -197,9 +224,10 @@ def _parts(operators: Sequence[Operator]) -> Array:
     return np.array(rows, dtype=np.float64)
 
 
-def _features(operators: Sequence[Operator]) -> Array:
-    """Return ``(operators, 11)``: shapes as powers of two, a window twice as telling as a channel, and how
-    often channels can be halved: vectors hold 16 numbers, and what is left over is slow."""
+def _features(operators: Sequence[tuple[Operator, int]]) -> Array:
+    """Return ``(operators, 12)`` of operators with the weights of their networks, bytes: shapes as powers of
+    two, a window twice as telling as a channel, and how often channels can be halved: vectors hold 16
+    numbers, and what is left over is slow."""
     return np.array(
         [
             [
@@ -214,8 +242,9 @@ def _features(operators: Sequence[Operator]) -> Array:
                 _log(o.row),
                 _halvings(o.in_channels),
                 _halvings(o.out_channels),
+                _log(max(network_bytes, _ALWAYS_CACHED_BYTES)),
             ]
-            for o in operators
+            for o, network_bytes in operators
         ]
     )
 

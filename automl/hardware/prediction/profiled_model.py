@@ -1,14 +1,15 @@
 """A device's latency model where the runtime's profile told what every operator took.
 
-A network takes what its operators take together, less what profiling itself costs. Intervals come from
-networks that were left out: their operators were forgotten before they were asked about.
+A network takes what its operators take together, less what profiling itself costs. Galleries of operators
+add to what is known of single ones, and only to that. Intervals come from networks that were left out:
+their operators were forgotten before they were asked about.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,21 +97,29 @@ class ProfiledModel:
         return Interval(value, value / width, value * width)
 
 
-def fit_profiled(networks: Sequence[ProfiledNetwork], *, known: Fit | None = None) -> ProfiledModel:
+def fit_profiled(
+    networks: Sequence[ProfiledNetwork],
+    galleries: Sequence[Sequence[Profiled]] = (),
+    *,
+    known: Fit | None = None,
+) -> ProfiledModel:
     """Return the model that profiled networks teach.
 
     Args:
-        known: what :func:`find_fit` found of them earlier; without it this takes half a minute.
+        galleries: timed operators that make up no usual network.
+        known: what :func:`find_fit` found of all these earlier; without it this takes half a minute.
 
     Raises:
         AutomlError: with fewer than five networks, or latencies that are not above zero.
     """
-    fit = find_fit(networks) if known is None else known
-    rows = (row for one in networks for row in one.operators)
-    return ProfiledModel(learn_operator_times(rows, settings=dict(fit.settings)), fit)
+    fit = find_fit(networks, galleries) if known is None else known
+    timed = [*(_undisturbed(one, fit.overheads) for one in networks), *galleries]
+    return ProfiledModel(learn_operator_times(timed, settings=dict(fit.settings)), fit)
 
 
-def find_fit(networks: Sequence[ProfiledNetwork]) -> Fit:
+def find_fit(
+    networks: Sequence[ProfiledNetwork], galleries: Sequence[Sequence[Profiled]] = ()
+) -> Fit:
     """Find how operators of each form vary, and how far networks that are left out are missed.
 
     Raises:
@@ -124,13 +133,14 @@ def find_fit(networks: Sequence[ProfiledNetwork]) -> Fit:
         raise AutomlError(
             "Latencies are above zero; got one that is not. Measure the device again."
         )
-    times = learn_operator_times(row for one in networks for row in one.operators)
     overheads = (_overhead(networks, False), _overhead(networks, True))
-    misses, claimed = _left_out(networks, times, overheads)
+    timed = [_undisturbed(one, overheads) for one in networks]
+    chosen = learn_operator_times([*timed, *galleries]).chosen
+    misses, claimed = _left_out(networks, timed, galleries, chosen, overheads)
     scheme = np.array([one.is_int8 for one in networks])
     ratios = np.abs(misses) / claimed
     return Fit(
-        settings=tuple(times.chosen.items()),
+        settings=tuple(chosen.items()),
         overheads=overheads,
         stretch=(
             conformal_stretch(ratios[~scheme] if (~scheme).any() else ratios),
@@ -158,23 +168,45 @@ def _overhead(networks: Sequence[ProfiledNetwork], is_int8: bool) -> Overhead:
     return Overhead(float(solved[0]), float(solved[1]))
 
 
+def _undisturbed(
+    network: ProfiledNetwork, overheads: tuple[Overhead, Overhead]
+) -> tuple[Profiled, ...]:
+    """Return a network's operators with the times that explain its latency.
+
+    A profile is made at once, in one spell of a machine that others may use; the latency was measured in
+    several. Where the two differ, operators took as much less or more.
+    """
+    overhead = overheads[network.is_int8]
+    rows = network.operators
+    total_us = sum(row.microseconds for row in rows)
+    factor = network.p50_ms * 1e3 / overhead.of(total_us, len(rows))
+    own_us = -overhead.a_operator_us
+    return tuple(
+        replace(row, microseconds=max(0.0, own_us + (row.microseconds - own_us) * factor))
+        for row in rows
+    )
+
+
 def _left_out(
     networks: Sequence[ProfiledNetwork],
-    times: OperatorTimes,
+    timed: Sequence[Sequence[Profiled]],
+    galleries: Sequence[Sequence[Profiled]],
+    settings: Mapping[Key, Settings],
     overheads: tuple[Overhead, Overhead],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return for each network the logarithm of predicted / measured, and the claimed deviation of it.
 
-    A network is left out with all its schemes and sizes: they share operators.
+    A network is left out with all its schemes and sizes: they share operators. Galleries stay: nobody asks
+    about one.
     """
     families = list(dict.fromkeys(_family(one) for one in networks))
     misses, claimed = np.zeros(len(networks)), np.zeros(len(networks))
     for part in range(min(_PARTS, len(families))):
         forgotten = set(families[part::_PARTS])
-        others = [one for one in networks if _family(one) not in forgotten]
-        known = learn_operator_times(
-            (row for one in others for row in one.operators), settings=times.chosen
-        )
+        others = [
+            rows for one, rows in zip(networks, timed, strict=True) if _family(one) not in forgotten
+        ]
+        known = learn_operator_times([*others, *galleries], settings=settings)
         for place, one in enumerate(networks):
             if _family(one) in forgotten:
                 total, spread = known.predict([row.operator for row in one.operators])
