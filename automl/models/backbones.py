@@ -54,6 +54,8 @@ class Network:
     encoder: str = ""
     """What the names of the backbone's parameters begin with in ``module``; the rest is new. Empty:
     the module is timm's own, whole, with a new head."""
+    has_fitted_head: bool = False
+    """Whether its head was fitted on what the backbone gives with its pretrained statistics."""
 
 
 def build_classifier(

@@ -62,16 +62,17 @@ def build_network(context: TrialContext, assignment: Assignment) -> Network:
     architecture = shape_of(context, assignment)
     network = task.build(architecture, weights=context.weights.get(architecture.backbone))
     file = RunFolder(Path(context.folder)).heads(probe_id(assignment.architecture))
+    is_probe = assignment.rung == "probe"
     try:
-        is_set = load_head(network, file, key=assignment.architecture.key)
+        fitted = load_head(network, file, key=assignment.architecture.key, is_trained=not is_probe)
     except DamagedFileError:
-        is_set = False
-    if assignment.rung == "probe" and network.weights is not None and not is_set:
+        fitted = None
+    if is_probe and network.weights is not None and fitted is None:
         raise DamagedFileError(
             f"'{file}' holds no linear head for '{assignment.architecture.key}', so it cannot be "
             "delivered untrained. It can still be trained."
         )
-    return network
+    return fitted or network
 
 
 def check_weights(context: TrialContext, network: Network) -> None:
@@ -111,7 +112,7 @@ def open_learner(
     """Return what trains a network by the assignment's recipe."""
     import torch
 
-    from automl.models.freezing import freeze_parts, frozen_modules
+    from automl.models.freezing import freeze_parts, kept_statistics
 
     task = task_of(context.spec, open_data(context.folder)[0])
     freeze_parts(network, assignment.recipe.freeze)
@@ -122,7 +123,7 @@ def open_learner(
         train=examples_of(context, assignment, Split.TRAIN),
         val=examples_of(context, assignment, Split.VAL),
         objective=context.spec.objective,
-        frozen=frozen_modules(network.module),
+        frozen=kept_statistics(network),
         device="cuda" if context.gpus > 0 and torch.cuda.is_available() else "cpu",
         seed=seed_of(context, assignment),
         left_s=left_s,

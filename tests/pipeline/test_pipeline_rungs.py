@@ -15,6 +15,8 @@ from record_makers import RECIPE, architecture, artifact, plan, trial, verdict
 from safetensors.torch import save_file
 
 from automl.data import prepare
+from automl.models.freezing import freeze_parts, kept_statistics
+from automl.models.pooled import head_layer
 from automl.models.sources import FileWeights
 from automl.pipeline.array_file import read_arrays, write_arrays
 from automl.pipeline.clock import RunClock
@@ -110,6 +112,34 @@ def test_features_are_made_once_and_their_heads_answer_alike_inside_of_the_netwo
         assert np.mean(recalls) == pytest.approx(probe.scores[net.key])
 
 
+def test_a_training_begins_softly_from_the_head_and_keeps_the_statistics_that_it_knows(
+    context: TrialContext,
+) -> None:
+    FeaturesSession(context, given("features")).step()
+    delivered = build_network(context, given("probe"))
+    begun = build_network(context, given("train"))
+    assert delivered.has_fitted_head
+    assert begun.has_fitted_head
+    sure, soft = (head_layer(network).weight for network in (delivered, begun))
+    assert torch.equal(sure * 0.3, soft)
+
+    freeze_parts(begun, "none")
+    before = {name: value.clone() for name, value in begun.module.named_buffers()}
+    assert before
+    begun.module.train()
+    for part in kept_statistics(begun):
+        part.eval()
+    begun.module(torch.rand(4, 3, 64, 64))
+    assert all(torch.equal(v, before[name]) for name, v in begun.module.named_buffers())
+
+
+def test_without_a_head_the_statistics_of_the_batches_count(context: TrialContext) -> None:
+    network = build_network(context, given("train"))
+    assert not network.has_fitted_head
+    freeze_parts(network, "none")
+    assert kept_statistics(network) == ()
+
+
 def test_weights_that_are_not_there_leave_a_backbone_without_a_probe(context: TrialContext) -> None:
     lost = replace(context, weights={BACKBONE: "file /nowhere.safetensors"})
     report = FeaturesSession(lost, given("features")).step()
@@ -195,7 +225,7 @@ def test_a_head_for_other_classes_is_left_alone(context: TrialContext) -> None:
         },
     )
     network = build_network(context, given("train"))
-    assert not load_head(network, file, key=CUT.key)
+    assert load_head(network, file, key=CUT.key, is_trained=True) is None
 
 
 def test_a_glance_trains_one_epoch_on_smaller_images_and_makes_no_file(
