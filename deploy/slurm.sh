@@ -41,6 +41,7 @@ on_node() { # on_node NODE COMMAND…: start a step there that lasts as long as 
     steps+=($!)
 }
 
+# shellcheck disable=SC2317 # the trap calls it
 stop() {
     kill "${steps[@]}" 2>/dev/null || true
     wait "${steps[@]}" 2>/dev/null || true

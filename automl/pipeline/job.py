@@ -38,7 +38,7 @@ _LARGEST_BYTES = 1_000_000
 _MARK = "automl"
 """Key of a job's metadata that tells our jobs from others."""
 _NEEDED = (
-    "Ray's Jobs API needs the full Ray: pip install 'ray[default]' (here, and on the cluster, where "
+    "Ray's Jobs API needs the full Ray: pip install 'automl[cluster]' (here, and on the cluster, where "
     "Ray's own images have it)."
 )
 

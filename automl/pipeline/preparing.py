@@ -14,7 +14,7 @@ from automl.pipeline.heads import load_head
 from automl.pipeline.images import open_data, spread
 from automl.pipeline.judging import present_classes, task_of
 from automl.records import Architecture, Split
-from automl.search.ladder import low_resolution, probe_id
+from automl.search.ladder import GLANCE_IMAGES, low_resolution, probe_id
 from automl.search.study import Assignment
 from automl.storage import DamagedFileError
 
@@ -116,11 +116,12 @@ def open_learner(
 
     task = task_of(context.spec, open_data(context.folder)[0])
     freeze_parts(network, assignment.recipe.freeze)
+    at_most = GLANCE_IMAGES if assignment.rung == "glance" else None
     learner: Learner = registry.load("learner", task.learner)(
         network,
         task,
         assignment.recipe,
-        train=examples_of(context, assignment, Split.TRAIN),
+        train=examples_of(context, assignment, Split.TRAIN, at_most),
         val=examples_of(context, assignment, Split.VAL),
         objective=context.spec.objective,
         frozen=kept_statistics(network),

@@ -4,7 +4,7 @@ Decides, from what is known so far and nothing else, what comes before the train
 
 1. ``features``: frozen pretrained features of each backbone and image size, best expectation first.
 2. ``probe``: the best linear model on them becomes a network that can be delivered, within a minute.
-3. ``glance``: an epoch at a low resolution, for twice as many as can be trained.
+3. ``glance``: an epoch at a low resolution, on some of the images, for twice as many as can be trained.
 4. ``train``: the survivors, each by the middle recipe first, then as Optuna proposes.
 
 Rungs that cannot help are left out: features without pretrained weights, glances when there is time to
@@ -34,7 +34,15 @@ from automl.records import (
 from automl.search.prior import combine
 from automl.search.study import StudySpace, middle_recipe
 
-__all__ = ["Climb", "Ladder", "Step", "low_resolution", "probe_id", "rungs_of"]
+__all__ = [
+    "GLANCE_IMAGES",
+    "Climb",
+    "Ladder",
+    "Step",
+    "low_resolution",
+    "probe_id",
+    "rungs_of",
+]
 
 _RUNGS: Mapping[TruthKind, tuple[Rung, ...]] = MappingProxyType(
     {
@@ -62,6 +70,8 @@ _TRIALS_EACH = 3
 _FEWEST_SURVIVORS = 2
 _GLANCES_EACH = 2
 """Glances for each survivor."""
+GLANCE_IMAGES = 2_000
+"""Training images of a glance, at most: it only compares networks."""
 _LOW_RESOLUTION = 0.7
 """Of the image size, for a glance: half the pixels, half the time."""
 _MULTIPLE = 32
@@ -275,10 +285,7 @@ class Ladder:
 
     def _glance_count(self, candidates: Sequence[Architecture], survivors: int) -> int:
         """Return how many glances there is time for: about, by what they are expected to cost."""
-        seconds = [
-            self._train_seconds(a, epochs=1) * _LOW_RESOLUTION**2 + _FINISH_SECONDS / 4
-            for a in candidates
-        ]
+        seconds = [self._glance_seconds(a) + _FINISH_SECONDS / 4 for a in candidates]
         count, spent = 0, 0.0
         for one in seconds[: _GLANCES_EACH * survivors]:
             spent += one
@@ -305,10 +312,14 @@ class Ladder:
         macs = self._planned[architecture.key].macs
         return epochs * self.images * macs * _PASSES / (_MACS_PER_SECOND * max(1, self.cores))
 
+    def _glance_seconds(self, architecture: Architecture) -> float:
+        share = min(1.0, GLANCE_IMAGES / max(1, self.images)) * _LOW_RESOLUTION**2
+        return self._train_seconds(architecture, epochs=1) * share
+
     def _slowness(self, climb: Climb) -> float:
         """Return how much slower trainings are here than guessed, as far as glances tell."""
         ratios = [
-            seconds / max(1e-3, self._train_seconds(a, epochs=1) * _LOW_RESOLUTION**2)
+            seconds / max(1e-3, self._glance_seconds(a))
             for a in self.study.architectures
             if (seconds := climb.glance_seconds.get(a.key)) is not None
         ]

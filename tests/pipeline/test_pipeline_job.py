@@ -92,12 +92,12 @@ def test_without_the_full_ray_the_remedy_is_told() -> None:
     with pytest.raises(RunError) as caught:
         jobs("http://127.0.0.1:1")
     assert str(caught.value) == (
-        "Ray's Jobs API needs the full Ray: pip install 'ray[default]' (here, and on the cluster, "
+        "Ray's Jobs API needs the full Ray: pip install 'automl[cluster]' (here, and on the cluster, "
         "where Ray's own images have it)."
     )
 
 
-@pytest.mark.skipif(not HAS_JOBS, reason="Ray's Jobs API needs the package ray[default]")
+@pytest.mark.skipif(not HAS_JOBS, reason="Ray's Jobs API needs the extra 'cluster'")
 def test_specs_are_handed_to_a_real_cluster_and_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
