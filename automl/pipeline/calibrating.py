@@ -17,7 +17,6 @@ from automl.export.metadata import package_versions
 from automl.hardware.device import Device, MeasureRequest
 from automl.hardware.host import local_host
 from automl.hardware.prediction.calibration import (
-    CalibratedFile,
     Calibration,
     CallCost,
     ProfiledGallery,
@@ -86,9 +85,10 @@ _RUNS = 40
 _SECONDS = 0.6
 _LONGEST_SECONDS = 3.0
 _FILES_AT_ONCE = 12
-_PROFILED_RUNS = 12
+_PROFILED_RUNS = 8
+_NETWORK_ROUNDS = 4
+"""Short networks are easily disturbed while they are profiled."""
 _GALLERY_ROUNDS = 2
-_GALLERY_RUNS = 8
 _GALLERY_DRAWS = 1
 """Counts up when galleries are drawn differently: files in the cache are then made anew."""
 
@@ -132,10 +132,14 @@ def calibrate(
     files = export_set(networks, progress=progress)
     called = export_set([_CALLED], frames=_FRAMES, schemes=("float32",), progress=progress)
     answers = measure_files(device, files, threads, progress)
-    found: list[CalibratedFile] = []
-    for file, answer in zip(files, answers, strict=True):
-        if answer is not None:
-            found.append(calibrated_file(file.name, _operators(file, is_here, threads), answer))
+    ran = [
+        (file, answer) for file, answer in zip(files, answers, strict=True) if answer is not None
+    ]
+    known = _operators([file for file, _ in ran], is_here, threads, progress)
+    found = [
+        calibrated_file(file.name, operators, answer)
+        for (file, answer), operators in zip(ran, known, strict=True)
+    ]
     if len(found) < FEWEST_NETWORKS:
         raise AutomlError(
             f"Only {len(found)} of {len(files)} networks of the calibration set ran on "
@@ -158,38 +162,45 @@ def calibrate(
 
 
 def _operators(
-    file: ExportedNetwork, is_here: bool, threads: int
-) -> Sequence[Operator] | Sequence[Profiled]:
-    """Return what a file makes a machine do, with the times of this one if it is meant."""
-    if not is_here:
-        return read_operators(file.path, frame_size=file.frame_size)
-    return profile_operators(
-        file.path, frame_size=file.frame_size, runs=_PROFILED_RUNS, threads=threads
-    )
+    files: Sequence[ExportedNetwork],
+    is_here: bool,
+    threads: int,
+    progress: Callable[[str], None],
+) -> Sequence[Sequence[Operator] | Sequence[Profiled]]:
+    """Return what files make a machine do, with the times of this one if it is meant."""
+    if is_here:
+        return _profile_calmly(files, threads, progress, rounds=_NETWORK_ROUNDS)
+    return [read_operators(file.path, frame_size=file.frame_size) for file in files]
 
 
 def _profile_galleries(
     galleries: Sequence[tuple[str, int]], threads: int, progress: Callable[[str], None]
 ) -> tuple[ProfiledGallery, ...]:
-    """Time the operators of galleries in several rounds; of each gallery the calmest round counts."""
     files = export_set(galleries, job=export_gallery, progress=progress)
-    rounds = []
-    for number in range(_GALLERY_ROUNDS):
-        progress(
-            f"timing the operators of {len(files)} galleries, {number + 1} of {_GALLERY_ROUNDS}"
-        )
-        rounds.append(
+    timed = _profile_calmly(files, threads, progress, rounds=_GALLERY_ROUNDS)
+    return tuple(ProfiledGallery(f.name, rows) for f, rows in zip(files, timed, strict=True))
+
+
+def _profile_calmly(
+    files: Sequence[ExportedNetwork],
+    threads: int,
+    progress: Callable[[str], None],
+    *,
+    rounds: int,
+) -> list[tuple[Profiled, ...]]:
+    """Time the operators of files, all of them once a round; of each file the calmest round counts."""
+    seen = []
+    for number in range(1, rounds + 1):
+        progress(f"timing the operators of {len(files)} files, {number} of {rounds}")
+        seen.append(
             [
                 profile_operators(
-                    file.path, frame_size=file.frame_size, runs=_GALLERY_RUNS, threads=threads
+                    file.path, frame_size=file.frame_size, runs=_PROFILED_RUNS, threads=threads
                 )
                 for file in files
             ]
         )
-    return tuple(
-        ProfiledGallery(file.name, min(seen, key=_total_us))
-        for file, *seen in zip(files, *rounds, strict=True)
-    )
+    return [min(found, key=_total_us) for found in zip(*seen, strict=True)]
 
 
 def _total_us(operators: Sequence[Profiled]) -> float:
