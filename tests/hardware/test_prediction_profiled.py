@@ -87,6 +87,19 @@ def test_networks_of_known_operators_are_predicted_within_a_twentieth(is_int8: b
     assert model.left_out_error < 0.1
 
 
+def test_what_adds_a_fixed_time_makes_short_networks_less_sure_than_long_ones() -> None:
+    noise = np.random.default_rng(3)
+    uneven = [
+        replace(one, p50_ms=one.p50_ms + float(abs(noise.normal(0.0, 0.15)))) for one in KNOWN
+    ]
+    model = fit_profiled(uneven)
+    assert model.fit.doubt.fixed_us >= 50
+    short, long = model.predict([network(300)[:8], network(300) * 4])
+    assert short.high / short.value > 1.2 * long.high / long.value
+    calm = fit_profiled(KNOWN)
+    assert calm.fit.doubt.fixed_us < model.fit.doubt.fixed_us
+
+
 def test_shapes_far_from_all_that_was_timed_widen_the_interval() -> None:
     model = fit_profiled(KNOWN)
     near, far = model.predict([[product(64, 64, 784)], [product(6_000, 6_000, 784)]])

@@ -44,6 +44,8 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
+_FIT_VERSION = 2
+"""Raised when fits are found otherwise, so that older ones are not used."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ def _fit_of(
     galleries: Sequence[Sequence[Profiled]],
 ) -> Fit:
     """Return what was found of a calibration earlier, or find it now."""
-    digest = sha256_bytes(dump_record(calibration).encode())
+    digest = sha256_bytes(f"{_FIT_VERSION} {dump_record(calibration)}".encode())
     path = cache_folder("latency-models") / f"{digest}.json"
     try:
         return read_record(path, Fit)

@@ -25,12 +25,23 @@ from automl.hardware.prediction.operator_times import (
 from automl.hardware.prediction.operators import Operator, Profiled
 from automl.records.measurement import Interval
 
-__all__ = ["Fit", "Overhead", "ProfiledModel", "ProfiledNetwork", "find_fit", "fit_profiled"]
+__all__ = [
+    "Doubt",
+    "Fit",
+    "Overhead",
+    "ProfiledModel",
+    "ProfiledNetwork",
+    "find_fit",
+    "fit_profiled",
+]
+
+Array = NDArray[np.float64]
 
 _PARTS = 5
 """The networks are left out in so many parts."""
-_LEAST_SPREAD = 0.02
-"""Relative; two measurements of one network differ by this much."""
+_RELATIVE = (0.02, 0.03, 0.05, 0.08)
+"""Two measurements of one network differ by the first of these."""
+_FIXED_US = (0.0, 25.0, 50.0, 100.0, 200.0, 400.0)
 
 
 @dataclass(frozen=True)
@@ -59,14 +70,33 @@ class Overhead:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """By how much predictions are off beside what single operators leave open: what short networks take
+    depends most on what the processor's caches hold when they begin."""
+
+    relative: float
+    fixed_us: float
+
+    def of(self, spread: float, value_us: float) -> float:
+        """Return the standard deviation of the logarithm of a prediction.
+
+        Args:
+            spread: that operators leave open, relative.
+            value_us: the prediction.
+        """
+        return math.hypot(spread, self.relative, self.fixed_us / value_us)
+
+
+@dataclass(frozen=True)
 class Fit:
     """What takes long to find of a model and little to keep."""
 
     settings: tuple[tuple[Key, Settings], ...]
     overheads: tuple[Overhead, Overhead]
     """Of float32 and of 8-bit networks."""
-    stretch: tuple[float, float]
-    """By how much claimed standard deviations are to be multiplied, of float32 and of 8-bit networks."""
+    doubt: Doubt
+    stretch: float
+    """By how much claimed standard deviations are to be multiplied."""
     left_out_error: float
     """Mean of ``|predicted - measured| / measured`` over networks left out of the fit."""
 
@@ -90,8 +120,9 @@ class ProfiledModel:
     def _predict(self, operators: Sequence[Operator]) -> Interval:
         scheme = int(_multiplies_int8(operators))
         total, spread = self.times.predict(operators)
-        value = self.fit.overheads[scheme].off(total, len(operators)) / 1e3
-        width = math.exp(self.fit.stretch[scheme] * math.hypot(spread, _LEAST_SPREAD))
+        value_us = self.fit.overheads[scheme].off(total, len(operators))
+        width = math.exp(self.fit.stretch * self.fit.doubt.of(spread, value_us))
+        value = value_us / 1e3
         return Interval(value, value / width, value * width)
 
 
@@ -134,18 +165,27 @@ def find_fit(
     overheads = (_overhead(networks, False), _overhead(networks, True))
     timed = [_undisturbed(one, overheads) for one in networks]
     chosen = learn_operator_times([*timed, *galleries]).chosen
-    misses, claimed = _left_out(networks, timed, galleries, chosen, overheads)
-    scheme = np.array([one.is_int8 for one in networks])
-    ratios = np.abs(misses) / claimed
+    misses, spreads, values_us = _left_out(networks, timed, galleries, chosen, overheads)
+    doubt = _most_probable_doubt(misses, spreads, values_us)
+    claimed = [doubt.of(*one) for one in zip(spreads, values_us, strict=True)]
     return Fit(
         settings=tuple(chosen.items()),
         overheads=overheads,
-        stretch=(
-            conformal_stretch(ratios[~scheme] if (~scheme).any() else ratios),
-            conformal_stretch(ratios[scheme] if scheme.any() else ratios),
-        ),
+        doubt=doubt,
+        stretch=conformal_stretch(np.abs(misses) / claimed),
         left_out_error=float(np.mean(np.abs(np.expm1(misses)))),
     )
+
+
+def _most_probable_doubt(misses: Array, spreads: Array, values_us: Array) -> Doubt:
+    """Return the doubt under which the misses of networks left out are most probable."""
+
+    def surprise(doubt: Doubt) -> float:
+        claimed = np.array([doubt.of(*one) for one in zip(spreads, values_us, strict=True)])
+        return float((0.5 * (misses / claimed) ** 2 + np.log(claimed)).sum())
+
+    choices = [Doubt(relative, fixed) for relative in _RELATIVE for fixed in _FIXED_US]
+    return min(choices, key=surprise)
 
 
 def _overhead(networks: Sequence[ProfiledNetwork], is_int8: bool) -> Overhead:
@@ -188,14 +228,15 @@ def _left_out(
     galleries: Sequence[Sequence[Profiled]],
     settings: Mapping[Key, Settings],
     overheads: tuple[Overhead, Overhead],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return for each network the logarithm of predicted / measured, and the claimed deviation of it.
+) -> tuple[Array, Array, Array]:
+    """Return for each network the logarithm of predicted / measured, what operators leave open of it, and
+    the prediction, microseconds.
 
     A network is left out with all its schemes and sizes: they share operators. Galleries stay: nobody asks
     about one.
     """
     families = list(dict.fromkeys(_family(one) for one in networks))
-    misses, claimed = np.zeros(len(networks)), np.zeros(len(networks))
+    misses, spreads, values_us = (np.zeros(len(networks)) for _ in range(3))
     for part in range(min(_PARTS, len(families))):
         forgotten = set(families[part::_PARTS])
         others = [
@@ -204,11 +245,10 @@ def _left_out(
         known = learn_operator_times([*others, *galleries], settings=settings)
         for place, one in enumerate(networks):
             if _family(one) in forgotten:
-                total, spread = known.predict([row.operator for row in one.operators])
-                value = overheads[one.is_int8].off(total, len(one.operators))
-                misses[place] = math.log(value / (one.p50_ms * 1e3))
-                claimed[place] = math.hypot(spread, _LEAST_SPREAD)
-    return misses, claimed
+                total, spreads[place] = known.predict([row.operator for row in one.operators])
+                values_us[place] = overheads[one.is_int8].off(total, len(one.operators))
+                misses[place] = math.log(values_us[place] / (one.p50_ms * 1e3))
+    return misses, spreads, values_us
 
 
 def _total_us(rows: Iterable[Profiled]) -> float:
