@@ -70,13 +70,13 @@ def share_of(path: Path) -> Share:
         name: after - before
         for name, before, after in zip(names, moments, moments[1:], strict=False)
     }
-    trials = [*folder.read_trials(), *folder.read_unfinished()]
-    worked = sum(sum(one.seconds.values()) for one in (*trials, *folder.read_probes()))
+    parts = [one.seconds for one in (*folder.read_trials(), *folder.read_unfinished())]
+    parts += [probe.seconds for probe in folder.read_probes()]
     return Share(
         name=path.name,
         whole_s=moments[-1] - datetime.fromisoformat(events[0]["at"]).timestamp(),
         stages_s=sum(took.get(name, 0.0) for name in _WORKING),
-        trials_s=worked,
+        trials_s=sum(sum(seconds.values()) for seconds in parts),
     )
 
 

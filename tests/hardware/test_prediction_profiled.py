@@ -89,15 +89,20 @@ def test_networks_of_known_operators_are_predicted_within_a_twentieth(is_int8: b
 
 def test_what_adds_a_fixed_time_makes_short_networks_less_sure_than_long_ones() -> None:
     noise = np.random.default_rng(3)
-    uneven = [
-        replace(one, p50_ms=one.p50_ms + float(abs(noise.normal(0.0, 0.15)))) for one in KNOWN
+    mixed = [
+        replace(one, operators=one.operators[: 4 if number % 2 else 24])
+        for number, one in enumerate(one for one in KNOWN if not one.is_int8)
     ]
-    model = fit_profiled(uneven)
-    assert model.fit.doubt.fixed_us >= 50
-    short, long = model.predict([network(300)[:8], network(300) * 4])
-    assert short.high / short.value > 1.2 * long.high / long.value
-    calm = fit_profiled(KNOWN)
-    assert calm.fit.doubt.fixed_us < model.fit.doubt.fixed_us
+    calm = [
+        replace(one, p50_ms=latency_ms([row.operator for row in one.operators])) for one in mixed
+    ]
+    middle = float(np.median([one.p50_ms for one in calm]))
+    uneven = [
+        replace(one, p50_ms=one.p50_ms + middle * float(noise.uniform(0.0, 0.4))) for one in calm
+    ]
+    doubt = fit_profiled(uneven).fit.doubt
+    assert doubt.fixed_us > fit_profiled(calm).fit.doubt.fixed_us
+    assert doubt.of(0.05, middle * 500) > 1.2 * doubt.of(0.05, middle * 5_000)
 
 
 def test_shapes_far_from_all_that_was_timed_widen_the_interval() -> None:
