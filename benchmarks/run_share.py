@@ -3,8 +3,8 @@
     python -m benchmarks.run_share RUN [RUN ...]
 
 Work is what the stages before and after the search took, and what trials say that their own parts took. The
-rest of the search is orchestration, and so are starting the program, choosing and the report. Right where one
-trial runs at a time, as on two cores.
+rest of the search is orchestration, and so are choosing and the report; what passes before the run's first
+line, imports mostly, is not seen. Right where one trial runs at a time, as on two cores.
 """
 
 from __future__ import annotations
@@ -60,23 +60,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def share_of(path: Path) -> Share:
-    """Return where a run's time went, by what its folder says; no run that was resumed."""
+    """Return where a run's time went, by what its folder says.
+
+    Raises:
+        SystemExit: of a run that was resumed or has not ended.
+    """
     folder = RunFolder(path)
     events = [json.loads(line) for line in (path / "events.jsonl").read_text().splitlines()]
+    names = [event["event"] for event in events]
+    if names.count("begin") != 1 or names[-1] != "end":
+        raise SystemExit(f"'{path}' was resumed or has not ended; its time cannot be told apart.")
     stages = [event for event in events if event["event"] in ("stage", "end")]
     moments = [datetime.fromisoformat(event["at"]).timestamp() for event in stages]
-    names = [event.get("name", "") for event in stages]
+    parts = [event.get("name", "") for event in stages]
     took = {
         name: after - before
-        for name, before, after in zip(names, moments, moments[1:], strict=False)
+        for name, before, after in zip(parts, moments, moments[1:], strict=False)
     }
-    parts = [one.seconds for one in (*folder.read_trials(), *folder.read_unfinished())]
-    parts += [probe.seconds for probe in folder.read_probes()]
+    seconds = [one.seconds for one in (*folder.read_trials(), *folder.read_unfinished())]
+    seconds += [probe.seconds for probe in folder.read_probes()]
     return Share(
         name=path.name,
         whole_s=moments[-1] - datetime.fromisoformat(events[0]["at"]).timestamp(),
         stages_s=sum(took.get(name, 0.0) for name in _WORKING),
-        trials_s=sum(sum(seconds.values()) for seconds in parts),
+        trials_s=sum(sum(one.values()) for one in seconds),
     )
 
 

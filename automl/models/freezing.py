@@ -62,7 +62,7 @@ def kept_statistics(network: Network) -> tuple[nn.Module, ...]:
     them where the head was fitted beforehand.
 
     Such a head knows features as pretrained statistics give them. With those of the batches instead, the
-    first loss of a head that scored 0.98 was 25, and three epochs were lost (tf_efficientnet_lite1, 96 px).
+    first loss of a head that scored 0.98 was 25, and two epochs were lost (tf_efficientnet_lite1, 96 px).
     """
     from torch.nn.modules.batchnorm import _NormBase
 

@@ -135,16 +135,16 @@ def calibrate(
     ran = [
         (file, answer) for file, answer in zip(files, answers, strict=True) if answer is not None
     ]
+    if len(ran) < FEWEST_NETWORKS:
+        raise AutomlError(
+            f"Only {len(ran)} of {len(files)} networks of the calibration set ran on "
+            f"'{device.name}'; at least {FEWEST_NETWORKS} are needed. Run `automl doctor` there."
+        )
     known = _operators([file for file, _ in ran], is_here, threads, progress)
     found = [
         calibrated_file(file.name, operators, answer)
         for (file, answer), operators in zip(ran, known, strict=True)
     ]
-    if len(found) < FEWEST_NETWORKS:
-        raise AutomlError(
-            f"Only {len(found)} of {len(files)} networks of the calibration set ran on "
-            f"'{device.name}'; at least {FEWEST_NETWORKS} are needed. Run `automl doctor` there."
-        )
     frame, file_cost = _call_costs(device, called, threads)
     shown = _profile_galleries(galleries, threads, progress) if is_here else ()
     calibration = Calibration(
@@ -176,7 +176,14 @@ def _operators(
 def _profile_galleries(
     galleries: Sequence[tuple[str, int]], threads: int, progress: Callable[[str], None]
 ) -> tuple[ProfiledGallery, ...]:
-    files = export_set(galleries, job=export_gallery, progress=progress)
+    files = []
+    for file in export_set(galleries, job=export_gallery, progress=progress):
+        try:
+            read_operators(file.path, frame_size=file.frame_size)
+        except Exception as error:  # noqa: BLE001 - of onnxruntime: other galleries can do without it
+            progress(f"left out: {file.name}: {error}")
+        else:
+            files.append(file)
     timed = _profile_calmly(files, threads, progress, rounds=_GALLERY_ROUNDS)
     return tuple(ProfiledGallery(f.name, rows) for f, rows in zip(files, timed, strict=True))
 

@@ -207,9 +207,8 @@ class Examiner:
         except (FileNotFoundError, DamagedFileError):
             return None
         found: _Found = {}
-        for file in kept.files:
-            for gauge in self._gauges:
-                known = gauge.recall(file)
+        for gauge in self._gauges:
+            for file, known in zip(kept.files, gauge.recall(kept.files), strict=True):
                 if known is None:
                     return None
                 found.update({(file.scheme, target.name): known for target in gauge.targets})

@@ -92,8 +92,9 @@ class Gauge(Protocol):
 
     targets: tuple[Target, ...]
 
-    def recall(self, file: ExportedFile) -> Answer | None:
-        """Return what is known of a file from before, or ``None``; needs no file on the disk."""
+    def recall(self, files: Sequence[ExportedFile]) -> list[Answer | None]:
+        """Return what is known from before of all files of an architecture, or ``None``; needs no file on
+        the disk."""
         ...
 
     def ask(self, files: Sequence[ExportedFile]) -> list[Answer]:
@@ -129,8 +130,11 @@ class MeasuringGauge:
         self._progress = progress
         self._cache = MeasurementCache()
 
-    def recall(self, file: ExportedFile) -> Measurement | None:
-        """Return an earlier measurement of the same graph that says what is asked now."""
+    def recall(self, files: Sequence[ExportedFile]) -> list[Answer | None]:
+        """Return earlier measurements of the same graphs that say what is asked now."""
+        return [self._recall(file) for file in files]
+
+    def _recall(self, file: ExportedFile) -> Measurement | None:
         measured = self._cache.get(self.key(file))
         if measured is None or not answers(measured, self._request(file)):
             return None
@@ -215,8 +219,11 @@ class PredictingGauge:
         self._unsupported = frozenset(unsupported)
         self._basis = sha256_bytes(repr(predictor).encode() + _code_of_prediction())
 
-    def recall(self, file: ExportedFile) -> Forecast | Unknown | None:
-        """Return an earlier forecast of the same graph on the same grounds."""
+    def recall(self, files: Sequence[ExportedFile]) -> list[Answer | None]:
+        """Return earlier forecasts of the same graphs on the same grounds."""
+        return [self._recall(file) for file in files]
+
+    def _recall(self, file: ExportedFile) -> Forecast | Unknown | None:
         refused = sorted(self._unsupported.intersection(file.operators))
         if refused:
             return Unknown(
@@ -232,7 +239,7 @@ class PredictingGauge:
         return [self._predict(file) for file in files]
 
     def _predict(self, file: ExportedFile) -> Answer:
-        known = self.recall(file)
+        known = self._recall(file)
         if known is not None:
             return known
         try:

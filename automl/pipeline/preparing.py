@@ -122,7 +122,7 @@ def open_learner(
         task,
         assignment.recipe,
         train=examples_of(context, assignment, Split.TRAIN, at_most),
-        val=examples_of(context, assignment, Split.VAL),
+        val=examples_of(context, assignment, Split.VAL, at_most),
         objective=context.spec.objective,
         frozen=kept_statistics(network),
         device="cuda" if context.gpus > 0 and torch.cuda.is_available() else "cpu",

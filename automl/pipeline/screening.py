@@ -33,10 +33,12 @@ class ScreeningGauge:
         self._measuring = measuring
         self._predicting = PredictingGauge(measuring.targets, predictor, frame)
 
-    def recall(self, file: ExportedFile) -> Answer | None:
-        """Return an earlier measurement, or an earlier forecast that settles the case."""
-        measured = self._measuring.recall(file)
-        return self._settled(self._predicting.recall(file)) if measured is None else measured
+    def recall(self, files: Sequence[ExportedFile]) -> list[Answer | None]:
+        """Return earlier measurements, or earlier forecasts that settle the case."""
+        measured = self._measuring.recall(files)
+        predicted = [self._settled(answer) for answer in self._predicting.recall(files)]
+        found = self._compared(files, predicted)
+        return [own or other for own, other in zip(measured, found, strict=True)]
 
     def ask(self, files: Sequence[ExportedFile]) -> list[Answer]:
         """Predict all files, and measure those that stay open."""

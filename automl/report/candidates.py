@@ -107,7 +107,9 @@ class _Builder:
             if not trial.artifacts and trial.id not in self.ended:
                 text = trial.error or "others were better at the same epoch"
                 if trial.rung == "glance" and trial.error is None:
-                    text = "a glance: one epoch on small images, to see what it promises"
+                    text = (
+                        "a glance: one epoch on small images, some of them, to see what it promises"
+                    )
                 yield _ended(trial, "training", text)
         for verdict in self.verdicts.values():
             is_open = verdict.status.is_feasible and verdict.candidate.architecture in tried

@@ -71,7 +71,7 @@ _FEWEST_SURVIVORS = 2
 _GLANCES_EACH = 2
 """Glances for each survivor."""
 GLANCE_IMAGES = 2_000
-"""Training images of a glance, at most: it only compares networks."""
+"""Images that a glance trains on, and that judge it, at most: it only compares networks."""
 _LOW_RESOLUTION = 0.7
 """Of the image size, for a glance: half the pixels, half the time."""
 _MULTIPLE = 32
@@ -213,8 +213,8 @@ class Ladder:
     def _gently(self, architecture: Architecture, recipe: Recipe, climb: Climb) -> Recipe:
         """Return a recipe with the smallest steps of the space where a fitted head is there to be kept.
 
-        With the middle rate, one epoch took networks whose heads scored 0.91 to 0.93 down to 0.11 to 0.88
-        (sign_digits, tf_efficientnet_lite1 and 2, 0.0017).
+        With the middle rate, and before heads were softened, one epoch took networks whose heads scored 0.91
+        to 0.93 down to 0.11 to 0.88 (sign_digits, tf_efficientnet_lite1 and 2, 0.0017).
         """
         if architecture.key not in climb.scores:
             return recipe

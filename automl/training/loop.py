@@ -60,7 +60,7 @@ class Trainer:
         train: the training images.
         val: images that are only looked at, for the score after each epoch.
         objective: the metric of the task that is reported for each epoch.
-        frozen: modules that keep their batch statistics and weights.
+        frozen: modules that keep their batch statistics.
         device: ``cpu`` or ``cuda``.
         seed: of the order, the augmentation and dropout.
         left_s: seconds that are left to train. A training that cannot end in time is made shorter
@@ -128,7 +128,9 @@ class Trainer:
         self._state = TrainingState(
             self._module, self._optimizer, self._schedule, self._average, self._order
         )
-        self._origin = Origin(network.architecture, recipe, seed, len(train))
+        self._origin = Origin(
+            network.architecture, recipe, seed, len(train), network.has_fitted_head
+        )
         self.epochs: list[Epoch] = []
 
     @property

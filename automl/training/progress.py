@@ -36,6 +36,8 @@ class Origin:
     seed: int
     images: int
     """Of the training split."""
+    has_fitted_head: bool = False
+    """Whether it began with a head that was fitted, and keeps the statistics that this one knows."""
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,14 @@ def test_a_profile_that_was_disturbed_changes_nothing() -> None:
         assert other.value == pytest.approx(one.value, rel=0.02)
 
 
+def test_a_network_of_many_short_operators_is_scaled_to_its_latency_too() -> None:
+    short = ProfiledNetwork("tiny", tuple(Profiled(sum_of(8), 1.0) for _ in range(400)), 0.15)
+    model = fit_profiled([*KNOWN, short])
+    (answer,) = model.predict([[row.operator for row in short.operators]])
+    assert answer.value == pytest.approx(0.15, rel=0.5)
+    assert model.predict([[]])[0].value == 0.0
+
+
 def test_galleries_teach_operators_and_nothing_of_networks() -> None:
     narrow = [one for one in KNOWN if not one.is_int8]
     wide = [

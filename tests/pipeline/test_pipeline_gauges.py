@@ -73,18 +73,18 @@ def measuring(bench: Bench) -> MeasuringGauge:
 
 def test_a_forecast_is_kept_by_graph_and_by_all_that_it_rests_on() -> None:
     gauge = PredictingGauge([PI], Table({"a.onnx": 5.0}), FRAME)
-    assert gauge.recall(file("a")) is None
+    assert gauge.recall([file("a")]) == [None]
     (known,) = gauge.ask([file("a")])
     assert isinstance(known, Forecast)
     again = PredictingGauge([PI], Table({"a.onnx": 5.0}), FRAME)
-    assert again.recall(file("a")) == known
+    assert again.recall([file("a")]) == [known]
     others = [
         PredictingGauge([PI], Table({"a.onnx": 6.0}), FRAME),
         PredictingGauge([replace(PI, scope=Scope.MODEL)], Table({"a.onnx": 5.0}), FRAME),
         PredictingGauge([PI], Table({"a.onnx": 5.0}), replace(FRAME, encoded_bytes=4)),
     ]
-    assert [gauge.recall(file("a")) for gauge in others] == [None] * 3
-    assert again.recall(file("b")) is None
+    assert [gauge.recall([file("a")]) for gauge in others] == [[None]] * 3
+    assert again.recall([file("b")]) == [None]
 
 
 def test_a_device_that_lacks_an_operator_runs_no_file_that_has_it() -> None:
@@ -94,7 +94,7 @@ def test_a_device_that_lacks_an_operator_runs_no_file_that_has_it() -> None:
     found = gauge.ask([plain, resizing])
     assert isinstance(found[0], Forecast)
     assert found[1] == Unknown("cannot run on local: it has no Resize, Softmax")
-    assert gauge.recall(resizing) == found[1], "which takes no file"
+    assert gauge.recall([resizing]) == [found[1]], "which takes no file"
 
 
 def test_a_file_that_cannot_be_predicted_costs_itself_only() -> None:
@@ -111,8 +111,8 @@ def test_a_measurement_is_recalled_and_a_failure_is_not() -> None:
     known, failed = gauge.ask([file("a"), file("b")])
     assert isinstance(known, Measurement)
     assert failed == Unknown("cannot run (no such kernel)")
-    assert measuring(bench).recall(file("a")) == known
-    assert measuring(bench).recall(file("b")) is None
+    assert measuring(bench).recall([file("a")]) == [known]
+    assert measuring(bench).recall([file("b")]) == [None]
     assert bench.asked == [["a", "b"]]
 
 
@@ -124,7 +124,7 @@ def test_what_a_prediction_settles_is_not_measured() -> None:
     assert bench.asked == [["open", "dark"]], "dark cannot be predicted"
     assert [type(one) for one in found] == [Forecast, Measurement, Forecast, Measurement]
     again = ScreeningGauge(measuring(bench), predicted, FRAME)
-    assert [again.recall(file(name)) for name in ("fast", "open", "slow")] == found[:3]
+    assert again.recall([file(name) for name in ("fast", "open", "slow")]) == found[:3]
     assert len(bench.asked) == 1
 
 
@@ -149,6 +149,18 @@ def test_a_scheme_and_float32_are_measured_where_nobody_knows_the_faster(
     plain, int8 = file("one"), replace(file("one-int8"), architecture="one", scheme="int8-static")
     ScreeningGauge(measuring(bench), predicted, FRAME).ask([plain, int8])
     assert [name for names in bench.asked for name in names] == asked
+
+
+def test_what_is_recalled_is_compared_as_well() -> None:
+    predicted = Table({"one.onnx": 50.0, "one-int8.onnx": 49.0})
+    plain, int8 = file("one"), replace(file("one-int8"), architecture="one", scheme="int8-static")
+    tight = ScreeningGauge(measuring(Bench({})), predicted, FRAME)
+    assert [type(one) for one in tight.ask([plain, int8])] == [Forecast, Forecast]
+    assert None not in tight.recall([plain, int8])
+    generous = replace(target(), latency=(LatencyBudget("p95", 1_000.0),))
+    devices = Devices({"local": Bench({})})
+    loose = MeasuringGauge([generous], devices, FRAME, stop_early=True, progress=lambda text: None)
+    assert ScreeningGauge(loose, predicted, FRAME).recall([plain, int8]) == [None, None]
 
 
 @pytest.mark.parametrize(

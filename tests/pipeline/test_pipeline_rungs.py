@@ -18,6 +18,7 @@ from automl.data import prepare
 from automl.models.freezing import freeze_parts, kept_statistics
 from automl.models.pooled import head_layer
 from automl.models.sources import FileWeights
+from automl.pipeline import preparing
 from automl.pipeline.array_file import read_arrays, write_arrays
 from automl.pipeline.clock import RunClock
 from automl.pipeline.contention import outclassed
@@ -25,13 +26,14 @@ from automl.pipeline.context import TrialContext
 from automl.pipeline.folder import RunFolder
 from automl.pipeline.heads import load_head
 from automl.pipeline.images import open_data
-from automl.pipeline.preparing import build_network
+from automl.pipeline.preparing import build_network, open_learner
 from automl.pipeline.probing import FeaturesSession
 from automl.pipeline.session import Session
 from automl.records import PlannedArchitecture, Rung, Split, TrialStatus, VerdictStatus
 from automl.search.executor import StepReport
 from automl.search.study import Assignment
 from automl.storage import DamagedFileError, cache_folder
+from automl.training.loop import Trainer
 
 if TYPE_CHECKING:
     from automl.records import Architecture, Recipe
@@ -120,17 +122,37 @@ def test_a_training_begins_softly_from_the_head_and_keeps_the_statistics_that_it
     begun = build_network(context, given("train"))
     assert delivered.has_fitted_head
     assert begun.has_fitted_head
-    sure, soft = (head_layer(network).weight for network in (delivered, begun))
-    assert torch.equal(sure * 0.3, soft)
+    sure, soft = (head_layer(network) for network in (delivered, begun))
+    assert torch.equal(sure.weight * 0.3, soft.weight)
+    assert torch.equal(sure.bias * 0.3, soft.bias)
 
-    freeze_parts(begun, "none")
     before = {name: value.clone() for name, value in begun.module.named_buffers()}
     assert before
-    begun.module.train()
-    for part in kept_statistics(begun):
-        part.eval()
-    begun.module(torch.rand(4, 3, 64, 64))
+    open_learner(context, given("train"), begun, left_s=lambda: 1e9).run_epoch()
     assert all(torch.equal(v, before[name]) for name, v in begun.module.named_buffers())
+
+
+def test_a_training_from_a_head_does_not_go_on_from_one_without(context: TrialContext) -> None:
+    cut_off = Session(context, given("train", number=2))
+    assert not cut_off.step().done
+    FeaturesSession(context, given("features")).step()
+    reports = finish(Session(context, given("train", number=2)))
+    assert [report.epoch for report in reports] == [1, 2, 3]
+
+
+def test_a_glance_sees_some_images_of_many(
+    context: TrialContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparing, "GLANCE_IMAGES", 3)
+    finish(Session(context, given("glance", recipe=replace(QUICK, epochs=1, batch_size=2))))
+    glance = given("glance")
+    network = build_network(context, glance)
+    learner = open_learner(context, glance, network, left_s=lambda: 1e9)
+    assert isinstance(learner, Trainer)
+    assert (len(learner._train), len(learner._val)) == (3, 3)
+    whole = open_learner(context, given("train"), network, left_s=lambda: 1e9)
+    assert isinstance(whole, Trainer)
+    assert len(whole._train) > 3
 
 
 def test_without_a_head_the_statistics_of_the_batches_count(context: TrialContext) -> None:

@@ -44,7 +44,9 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
-_FIT_VERSION = 2
+_VERSION = 2
+"""Raised when a calibration holds other things, so that older ones are not used."""
+_FIT_VERSION = 3
 """Raised when fits are found otherwise, so that older ones are not used."""
 
 
@@ -108,7 +110,7 @@ class Calibration:
     """ISO 8601, UTC."""
     galleries: tuple[ProfiledGallery, ...] = ()
     """Empty where operators cannot be timed."""
-    version: int = 1
+    version: int = _VERSION
 
 
 def save_calibration(calibration: Calibration) -> Path:
@@ -119,7 +121,8 @@ def save_calibration(calibration: Calibration) -> Path:
 
 
 def load_calibration(device: str, *, threads: int, host: Host | None = None) -> Calibration | None:
-    """Return what is known of a device, or ``None``: never calibrated, damaged, or another machine now.
+    """Return what is known of a device, or ``None``: never calibrated, damaged, of an older version, or
+    another machine now.
 
     Args:
         host: the machine as it is now; a calibration of another processor or runtime does not count.
@@ -130,6 +133,13 @@ def load_calibration(device: str, *, threads: int, host: Host | None = None) -> 
         return None
     except (DamagedFileError, OSError) as error:
         _log.warning("A calibration is not used: %s", error)
+        return None
+    if found.version != _VERSION:
+        _log.warning(
+            "The calibration of '%s' is not used: an older version of automl made it. "
+            "Run `automl devices calibrate` again.",
+            device,
+        )
         return None
     if host is not None and found.host.key != host.key:
         _log.warning(

@@ -2,8 +2,8 @@
 
 Operators of one form (as the runtime names them) share a rough rule, a fixed cost and a cost for each
 multiplication and byte, found by non-negative least squares; what shapes add to it is a Gaussian process
-over the logarithm of the remaining factor. Where a form was never seen, all operators of its kind stand
-in.
+over the logarithm of the remaining factor. Where a form was hardly seen, all operators of its kind
+stand in; where these are few, those of its kind in other numbers, or all there are.
 
 Source: Rasmussen & Williams, "Gaussian Processes for Machine Learning", MIT Press 2006, chapters 2 and 5; the
 idea of adding up kernels: Zhang et al., "nn-Meter", MobiSys 2021.
@@ -25,8 +25,7 @@ __all__ = ["FormModel", "Key", "OperatorTimes", "Settings", "TimedOperator", "le
 
 Array = NDArray[np.float64]
 Key = tuple[str, str, bool]
-"""Kind, form, whether its numbers have 8 bits; an empty form stands for all of a kind, an empty kind for
-all."""
+"""Kind, form, whether its numbers have 8 bits."""
 
 _SHORTEST_US = 0.3
 """The clock of a profile ticks in microseconds: 0 means less than one."""
@@ -156,8 +155,10 @@ class OperatorTimes:
         """Return the model of a form, or of what stands in for it."""
         if key in self._models:
             return self._models[key]
-        rows = self.timed[key] if self._is_known(key) else self._stand_ins(key)
-        self._models[key] = FormModel(rows, self.settings.get(key))
+        if self._is_known(key):
+            self._models[key] = FormModel(self.timed[key], self.settings.get(key))
+        else:
+            self._models[key] = FormModel(self._stand_ins(key))
         return self._models[key]
 
     def _is_known(self, key: Key) -> bool:

@@ -68,6 +68,10 @@ class Overhead:
         """Return the latency; profiling cannot have cost more than half of what was seen."""
         return max(total_us - self.an_operator_us * operators, 0.5 * total_us)
 
+    def on(self, latency_us: float, operators: int) -> float:
+        """Return what the profile says of a latency: the other way round."""
+        return min(latency_us + self.an_operator_us * operators, 2.0 * latency_us)
+
 
 @dataclass(frozen=True)
 class Doubt:
@@ -84,7 +88,7 @@ class Doubt:
             spread: that operators leave open, relative.
             value_us: the prediction.
         """
-        return math.hypot(spread, self.relative, self.fixed_us / value_us)
+        return math.hypot(spread, self.relative, self.fixed_us / max(value_us, 1.0))
 
 
 @dataclass(frozen=True)
@@ -212,14 +216,12 @@ def _undisturbed(
     A profile is made at once, in one spell of a machine that others may use; the latency was measured in
     several. Where the two differ, operators took as much less or more.
     """
-    overhead = overheads[network.is_int8]
     rows = network.operators
-    factor = network.p50_ms * 1e3 / overhead.off(_total_us(rows), len(rows))
-    own_us = overhead.an_operator_us
-    return tuple(
-        replace(row, microseconds=max(0.0, own_us + (row.microseconds - own_us) * factor))
-        for row in rows
-    )
+    total_us = _total_us(rows)
+    if total_us == 0:
+        return rows
+    wanted_us = overheads[network.is_int8].on(network.p50_ms * 1e3, len(rows))
+    return tuple(replace(row, microseconds=row.microseconds * wanted_us / total_us) for row in rows)
 
 
 def _left_out(
