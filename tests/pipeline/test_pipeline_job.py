@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -98,27 +100,39 @@ def test_without_the_full_ray_the_remedy_is_told() -> None:
 
 
 @pytest.mark.skipif(not HAS_JOBS, reason="Ray's Jobs API needs the extra 'cluster'")
-def test_specs_are_handed_to_a_real_cluster_and_followed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_specs_are_handed_to_a_real_cluster_and_followed(tmp_path: Path) -> None:
     file = write(tmp_path / "specs", data="/nowhere/at/all")
+    address = "http://127.0.0.1:8299"
     with machines(isolated=False) as cluster:
         head = cluster.start("head", cpus=2, dashboard_port=8299)
         wait_until_up(head)
-        for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
-            monkeypatch.setenv(name, cluster.environment[name])
-        address = "http://127.0.0.1:8299"
-        job = submit([str(file)], address=address, output=str(tmp_path / "out"))
-        assert wait_for(lambda: jobs(address)[0].status in ("FAILED", "SUCCEEDED"), seconds=90)
-        (known,) = jobs(address)
-        assert (known.id, known.status, known.specs) == (job, "FAILED", "line")
-        ended = subprocess.run(
-            command("status", job, "--address", address), capture_output=True, text=True, check=True
-        )
+        names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
+        token = {name: cluster.environment[name] for name in names}
+
+        # Ray reads how it authenticates once a process, so that each command is one of its own.
+        def automl(*words: object, **more: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                command(*words, "--address", address),
+                env={**os.environ, **token, **more},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+
+        def batches() -> list[dict[str, str]]:
+            listed = automl("status", "--json")
+            assert listed.returncode == 0, listed.stderr
+            found: list[dict[str, str]] = json.loads(listed.stdout)
+            return found
+
+        handed = automl("submit", str(file), "--output", str(tmp_path / "out"))
+        assert handed.returncode == 0, handed.stderr
+        job = handed.stdout.strip()
+        assert wait_for(lambda: batches()[0]["status"] in ("FAILED", "SUCCEEDED"), seconds=90)
+        (known,) = batches()
+        assert (known["id"], known["status"], known["specs"]) == (job, "FAILED", "line")
+        ended = automl("status", job)
         assert "The data path '/nowhere/at/all' does not exist." in ended.stdout
-        monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
-        refused = subprocess.run(
-            command("status", "--address", address), capture_output=True, text=True, check=False
-        )
+        refused = automl("status", RAY_AUTH_TOKEN="0" * 64)
         assert refused.returncode == 2
         assert "RAY_AUTH_TOKEN" in refused.stderr
