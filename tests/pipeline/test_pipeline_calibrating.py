@@ -64,7 +64,7 @@ def test_the_fitted_model_knows_larger_networks_as_slower(calibration: Calibrati
     files = {file.name: file for file in calibration.files}
     small = files["test_resnet-full-64.float32"].operators
     (once, twice) = model.predict([small, small * 2])
-    assert 1.3 * once.value < twice.value < 3 * once.value
+    assert twice.value == pytest.approx(2 * once.value, rel=0.05)
 
 
 def test_what_took_long_to_find_is_kept_and_found_anew_when_damaged(
