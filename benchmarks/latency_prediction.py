@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 import csv
 import functools
+import os
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -26,14 +28,13 @@ from automl.hardware.prediction.calibration import model_of
 from automl.hardware.prediction.latency_model import LatencyModel, fit
 from automl.hardware.prediction.operators import Operator, read_operators
 from automl.hardware.prediction.profiled_model import ProfiledModel
-from automl.pipeline.calibrating import (
+from automl.pipeline.calibrating import calibrate, measure_files
+from automl.pipeline.calibration_set import (
     CALIBRATION_SET,
     GALLERIES,
     SCHEMES,
     ExportedNetwork,
-    calibrate,
     export_set,
-    measure_files,
 )
 from benchmarks.published_latency import Published, read_fbnet, timm_operators
 
@@ -140,7 +141,9 @@ def local_rows() -> list[str]:
     files = export_set(networks, progress=say)
     rounds = [measure_files(device, files, threads=1, progress=say)]
     started = time.monotonic()
-    calibration = calibrate(device, name="benchmark", progress=say)
+    with tempfile.TemporaryDirectory(prefix="automl-devices-") as own:
+        os.environ["AUTOML_DEVICES"] = own  # leaves the user's own alone
+        calibration = calibrate(device, name="benchmark", progress=say)
     say(f"calibrated in {time.monotonic() - started:.0f} s")
     rounds += [measure_files(device, files, threads=1, progress=say) for _ in range(_ROUNDS - 1)]
     model = model_of(calibration)

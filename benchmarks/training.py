@@ -29,7 +29,7 @@ import torch
 
 from automl.data.augment import BatchAugmentation, build_augmentation
 from automl.data.truth import LabelTruth
-from automl.models.freezing import freeze_parts, frozen_modules
+from automl.models.freezing import freeze_parts, frozen_norms
 from automl.records import Architecture, Augmentation, Recipe
 from automl.records.candidates import Freeze
 from automl.tasks.base import Task, open_task
@@ -112,7 +112,7 @@ def build_trainer(
         train=_images(given.images, size),
         val=_images(given.images // 4, size),
         objective=task.default_objective,
-        frozen=frozen_modules(network.module),
+        eval_norms=frozen_norms(network.module),
         device="cpu",
         seed=0,
         kept_bytes=kept_bytes,

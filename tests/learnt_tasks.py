@@ -22,7 +22,7 @@ from automl.export.evaluate import score_artifact
 from automl.export.metadata import artifact_metadata
 from automl.export.onnx import export_onnx
 from automl.export.schemes.base import QuantizationContext
-from automl.models.freezing import frozen_modules
+from automl.models.freezing import frozen_norms
 from automl.pipeline.judging import judged_images, present_classes
 from automl.records import Architecture, Dataset, Scores, Spec, Split
 from automl.spec.metrics import METRICS
@@ -89,7 +89,7 @@ def learn_one_epoch(spec: Spec, architecture: Architecture, plain: Path) -> Lear
         train=_examples(store, Split.TRAIN, side, is_tiled=is_tiled),
         val=_examples(store, Split.VAL, side, is_tiled=is_tiled),
         objective=task.default_objective,
-        frozen=frozen_modules(network.module),
+        eval_norms=frozen_norms(network.module),
         device="cpu",
         seed=0,
     )

@@ -16,7 +16,7 @@ from automl.records.candidates import Freeze
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["freeze_parts", "frozen_modules", "kept_statistics"]
+__all__ = ["eval_norms", "freeze_parts", "frozen_norms"]
 
 _FIRST_STAGE_REDUCTION = 4
 """The stem and first stage end where the map is a quarter of the image's side or less: after
@@ -29,7 +29,7 @@ def freeze_parts(network: Network, freeze: Freeze) -> None:
     ``none``: nothing; ``stem``: the stem and first stage; ``half``: the first half of the stages;
     ``backbone``: all but the head. Nothing is frozen in a network with random weights.
 
-    The training loop must put :func:`kept_statistics` into eval mode after each ``module.train()``.
+    The training loop must put :func:`eval_norms` into eval mode after each ``module.train()``.
 
     Raises:
         SpecError: when the name is none of these.
@@ -41,7 +41,7 @@ def freeze_parts(network: Network, freeze: Freeze) -> None:
         parameter.requires_grad_(name not in frozen)
 
 
-def frozen_modules(module: nn.Module) -> tuple[nn.Module, ...]:
+def frozen_norms(module: nn.Module) -> tuple[nn.Module, ...]:
     """Return the normalisation layers whose parameters are all frozen.
 
     Put into eval mode, a batch-norm uses and keeps its pretrained statistics; in training mode it
@@ -57,7 +57,7 @@ def frozen_modules(module: nn.Module) -> tuple[nn.Module, ...]:
     )
 
 
-def kept_statistics(network: Network) -> tuple[nn.Module, ...]:
+def eval_norms(network: Network) -> tuple[nn.Module, ...]:
     """Return the normalisation layers that a training leaves in eval mode: those that are frozen, and all of
     them where the head was fitted beforehand.
 
@@ -67,7 +67,7 @@ def kept_statistics(network: Network) -> tuple[nn.Module, ...]:
     from torch.nn.modules.batchnorm import _NormBase
 
     if not network.has_fitted_head:
-        return frozen_modules(network.module)
+        return frozen_norms(network.module)
     return tuple(part for part in network.module.modules() if isinstance(part, _NormBase))
 
 

@@ -6,14 +6,11 @@ The files are exported once and kept in the cache; measuring them takes a minute
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from automl.errors import AutomlError
-from automl.export.metadata import package_versions
 from automl.hardware.device import Device, MeasureRequest
 from automl.hardware.host import local_host
 from automl.hardware.prediction.calibration import (
@@ -24,60 +21,21 @@ from automl.hardware.prediction.calibration import (
     save_calibration,
 )
 from automl.hardware.prediction.latency_model import FEWEST_NETWORKS
-from automl.hardware.prediction.operators import (
-    Operator,
-    Profiled,
-    profile_operators,
-    read_operators,
+from automl.hardware.prediction.operators import Operator, Profiled, read_operators
+from automl.pipeline.calibration_set import (
+    CALIBRATION_SET,
+    GALLERIES,
+    ExportedNetwork,
+    export_set,
 )
-from automl.pipeline.jobs import Exported, ExportJob, export_gallery, export_untrained
+from automl.pipeline.jobs import export_gallery
+from automl.pipeline.profiling import profile_calmly
 from automl.pipeline.repeating import measure_calmly
-from automl.pipeline.workers import JobFailure, WorkerPool
-from automl.records import Architecture, Measurement, Scope, TaskOptions
-from automl.storage import cache_folder, sha256_bytes, sha256_file, write_atomic
+from automl.records import Measurement, Scope
+from automl.storage import sha256_file
 
-__all__ = [
-    "CALIBRATION_SET",
-    "GALLERIES",
-    "SCHEMES",
-    "ExportedNetwork",
-    "calibrate",
-    "export_set",
-    "measure_files",
-]
+__all__ = ["calibrate", "measure_files"]
 
-CALIBRATION_SET: tuple[tuple[str, int], ...] = (
-    ("mobilenetv2_050", 160),
-    ("mobilenetv3_small_100", 224),
-    ("tf_efficientnet_lite0", 128),
-    ("efficientnet_b0", 128),
-    ("resnet10t", 176),
-    ("resnet18", 128),
-    ("resnet26t", 128),
-    ("regnetx_002", 160),
-    ("regnety_002", 192),
-    ("mnasnet_small", 224),
-    ("ghostnet_050", 192),
-    ("tinynet_e", 106),
-    ("lcnet_050", 224),
-    ("convnext_atto", 96),
-    ("vit_tiny_patch16_224", 224),
-    ("mobilevit_xxs", 128),
-    ("repvgg_a0", 128),
-    ("fbnetc_100", 160),
-    ("densenet121", 96),
-    ("cs3darknet_s", 128),
-    ("edgenext_xx_small", 128),
-    ("tf_efficientnet_lite0", 288),
-)
-"""timm networks with their image sizes: small ones, of as many kinds of operators as there are."""
-GALLERIES: tuple[tuple[str, int], ...] = tuple(
-    [(f"gallery-maps-{number}", 224) for number in range(1, 7)]
-    + [(f"gallery-tokens-{number}", 224) for number in range(1, 6)]
-)
-"""Networks made of many different operators (:mod:`automl.models.gallery`), to learn what each takes."""
-SCHEMES = ("float32", "int8-static")
-_CLASSES = tuple(f"class-{number}" for number in range(10))
 _CALLED = ("lcnet_050", 128)
 _FRAMES = ((240, 320), (960, 1280))
 """A small network on frames of two sizes (height, width): what a call costs beside the network."""
@@ -85,22 +43,9 @@ _RUNS = 40
 _SECONDS = 0.6
 _LONGEST_SECONDS = 3.0
 _FILES_AT_ONCE = 12
-_PROFILED_RUNS = 8
 _NETWORK_ROUNDS = 4
 """Short networks are easily disturbed while they are profiled."""
 _GALLERY_ROUNDS = 2
-_GALLERY_DRAWS = 1
-"""Counts up when galleries are drawn differently: files in the cache are then made anew."""
-
-
-@dataclass(frozen=True)
-class ExportedNetwork:
-    """One file of a set."""
-
-    name: str
-    """``mobilenetv2_050-full-160.int8-static``."""
-    path: Path
-    frame_size: tuple[int, int]
 
 
 def calibrate(
@@ -144,6 +89,7 @@ def calibrate(
     found = [
         calibrated_file(file.name, operators, answer)
         for (file, answer), operators in zip(ran, known, strict=True)
+        if operators is not None
     ]
     frame, file_cost = _call_costs(device, called, threads)
     shown = _profile_galleries(galleries, threads, progress) if is_here else ()
@@ -166,112 +112,24 @@ def _operators(
     is_here: bool,
     threads: int,
     progress: Callable[[str], None],
-) -> Sequence[Sequence[Operator] | Sequence[Profiled]]:
-    """Return what files make a machine do, with the times of this one if it is meant."""
+) -> Sequence[Sequence[Operator] | Sequence[Profiled] | None]:
+    """Return what files make a machine do, with the times of this one if it is meant; ``None`` of a file
+    whose operators cannot be timed."""
     if is_here:
-        return _profile_calmly(files, threads, progress, rounds=_NETWORK_ROUNDS)
+        return profile_calmly(files, threads, progress, rounds=_NETWORK_ROUNDS)
     return [read_operators(file.path, frame_size=file.frame_size) for file in files]
 
 
 def _profile_galleries(
     galleries: Sequence[tuple[str, int]], threads: int, progress: Callable[[str], None]
 ) -> tuple[ProfiledGallery, ...]:
-    files = []
-    for file in export_set(galleries, job=export_gallery, progress=progress):
-        try:
-            read_operators(file.path, frame_size=file.frame_size)
-        except Exception as error:  # noqa: BLE001 - of onnxruntime: other galleries can do without it
-            progress(f"left out: {file.name}: {error}")
-        else:
-            files.append(file)
-    timed = _profile_calmly(files, threads, progress, rounds=_GALLERY_ROUNDS)
-    return tuple(ProfiledGallery(f.name, rows) for f, rows in zip(files, timed, strict=True))
-
-
-def _profile_calmly(
-    files: Sequence[ExportedNetwork],
-    threads: int,
-    progress: Callable[[str], None],
-    *,
-    rounds: int,
-) -> list[tuple[Profiled, ...]]:
-    """Time the operators of files, all of them once a round; of each file the calmest round counts."""
-    seen = []
-    for number in range(1, rounds + 1):
-        progress(f"timing the operators of {len(files)} files, {number} of {rounds}")
-        seen.append(
-            [
-                profile_operators(
-                    file.path, frame_size=file.frame_size, runs=_PROFILED_RUNS, threads=threads
-                )
-                for file in files
-            ]
-        )
-    return [min(found, key=_total_us) for found in zip(*seen, strict=True)]
-
-
-def _total_us(operators: Sequence[Profiled]) -> float:
-    return sum(one.microseconds for one in operators)
-
-
-def export_set(
-    networks: Sequence[tuple[str, int]] = CALIBRATION_SET,
-    *,
-    frames: Sequence[tuple[int, int] | None] = (None,),
-    schemes: Sequence[str] = SCHEMES,
-    job: Callable[[ExportJob], Exported] = export_untrained,
-    progress: Callable[[str], None] = lambda text: None,
-) -> list[ExportedNetwork]:
-    """Return the files of a set of networks, exported untrained where the cache has them not.
-
-    Networks that cannot be exported or quantized are left out, and that is told.
-
-    Args:
-        networks: timm names with image sizes, pixels a side.
-        frames: (height, width) of the frames each is made for; ``None``: those of its image size.
-    """
-    folder = cache_folder("calibration-set") / sha256_bytes(
-        json.dumps([package_versions(), list(schemes), _GALLERY_DRAWS]).encode()
+    files = export_set(galleries, job=export_gallery, progress=progress)
+    timed = profile_calmly(files, threads, progress, rounds=_GALLERY_ROUNDS)
+    return tuple(
+        ProfiledGallery(file.name, operators)
+        for file, operators in zip(files, timed, strict=True)
+        if operators is not None
     )
-    folder.mkdir(exist_ok=True)
-    wanted = [(n, frame or (n[1], n[1])) for n in networks for frame in frames]
-    missing = [one for one in wanted if not _listing(folder, *one).exists()]
-    if missing:
-        with WorkerPool(2, threads=1) as pool:
-            jobs = [_job(*one, tuple(schemes), folder) for one in missing]
-            for one, made in zip(missing, pool.map(job, jobs), strict=True):
-                progress(f"exported {one[0][0]} at {one[0][1]} px")
-                if isinstance(made, JobFailure):
-                    progress(f"{one[0][0]} is left out: {made.error}")
-                files = made.files if isinstance(made, Exported) else ()
-                write_atomic(_listing(folder, *one), json.dumps([f.path for f in files]).encode())
-    return [
-        ExportedNetwork(Path(path).stem, Path(path), frame)
-        for network, frame in wanted
-        for path in json.loads(_listing(folder, network, frame).read_text())
-    ]
-
-
-def _job(
-    network: tuple[str, int], frame: tuple[int, int], schemes: tuple[str, ...], folder: Path
-) -> ExportJob:
-    own = folder / f"{network[0]}-{frame[0]}x{frame[1]}"
-    own.mkdir(exist_ok=True)
-    return ExportJob(
-        architecture=Architecture(network[0], network[0], None, network[1]),
-        task="classification",
-        classes=_CLASSES,
-        options=TaskOptions(),
-        frame_size=frame,
-        typical_frame=frame,
-        schemes=schemes,
-        instruction_sets=local_host().instruction_sets,
-        folder=str(own),
-    )
-
-
-def _listing(folder: Path, network: tuple[str, int], frame: tuple[int, int]) -> Path:
-    return folder / f"{network[0]}-{network[1]}-{frame[0]}x{frame[1]}.json"
 
 
 def measure_files(

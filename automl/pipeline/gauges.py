@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -38,6 +38,8 @@ from automl.storage import (
 )
 
 __all__ = [
+    "BRIEF_SECONDS",
+    "PLANNING_SECONDS",
     "Answer",
     "Gauge",
     "MeasuringGauge",
@@ -51,6 +53,8 @@ __all__ = [
 PLANNING_RUNS = 72
 """The fewest with which a 95 % interval of the 95th percentile has an upper end."""
 PLANNING_SECONDS = 2.0
+BRIEF_SECONDS = 0.3
+"""Enough to tell which of two forms of a network is faster, where nothing else is open."""
 PLANNING_LONGEST_SECONDS = 8.0
 """A slow network is timed for so long at most: a plan only chooses what to train, and the proof times
 the winner in full."""
@@ -130,22 +134,35 @@ class MeasuringGauge:
         self._progress = progress
         self._cache = MeasurementCache()
 
-    def recall(self, files: Sequence[ExportedFile]) -> list[Answer | None]:
-        """Return earlier measurements of the same graphs that say what is asked now."""
-        return [self._recall(file) for file in files]
+    def recall(
+        self, files: Sequence[ExportedFile], *, briefly: Container[ExportedFile] = ()
+    ) -> list[Answer | None]:
+        """Return earlier measurements of the same graphs that say what is asked now.
 
-    def _recall(self, file: ExportedFile) -> Measurement | None:
+        Args:
+            briefly: files of which only the speed in comparison is asked.
+        """
+        return [self._recall(file, file in briefly) for file in files]
+
+    def _recall(self, file: ExportedFile, is_brief: bool) -> Measurement | None:
         measured = self._cache.get(self.key(file))
-        if measured is None or not answers(measured, self._request(file)):
+        if measured is None or not answers(measured, self._request(file, is_brief)):
             return None
         return measured
 
-    def ask(self, files: Sequence[ExportedFile]) -> list[Answer]:
-        """Measure files, a dozen in turns, and keep what nothing disturbed."""
+    def ask(
+        self, files: Sequence[ExportedFile], *, briefly: Container[ExportedFile] = ()
+    ) -> list[Answer]:
+        """Measure files, a dozen in turns, and keep what nothing disturbed.
+
+        Args:
+            briefly: likewise; they take less time.
+        """
         found: list[Answer] = []
         for start in range(0, len(files), _FILES_AT_ONCE):
             part = files[start : start + _FILES_AT_ONCE]
-            for file, outcome in zip(part, self._time(part), strict=True):
+            requests = [self._request(file, file in briefly) for file in part]
+            for file, outcome in zip(part, self._time(requests), strict=True):
                 if isinstance(outcome, MeasureFailure):
                     found.append(self._unknown(outcome))
                     continue
@@ -166,10 +183,10 @@ class MeasuringGauge:
             image_sha256=self._frame.sha256,
         )
 
-    def _time(self, files: Sequence[ExportedFile]) -> list[Measurement | MeasureFailure]:
+    def _time(self, requests: Sequence[MeasureRequest]) -> list[Measurement | MeasureFailure]:
         """Measure; what other work on the machine disturbed is measured once more."""
         measure = functools.partial(self._devices.measure, self._name, progress=self._progress)
-        return measure_calmly(measure, [self._request(file) for file in files])
+        return measure_calmly(measure, requests)
 
     def _unknown(self, failure: MeasureFailure) -> Unknown:
         lost = self._devices.why_lost(self.targets[0])
@@ -177,7 +194,7 @@ class MeasuringGauge:
             return Unknown(f"could not be measured: {lost}")
         return Unknown(f"cannot run ({failure.error})")
 
-    def _request(self, file: ExportedFile) -> MeasureRequest:
+    def _request(self, file: ExportedFile, is_brief: bool) -> MeasureRequest:
         targets, target = self.targets, self.targets[0]
         return MeasureRequest(
             path=file.path,
@@ -186,7 +203,7 @@ class MeasuringGauge:
             scope=target.scope,
             frame_size=self._frame.size,
             min_runs=max((PLANNING_RUNS, *(runs_for_bound(b.percentile) for b in target.latency))),
-            min_seconds=PLANNING_SECONDS,
+            min_seconds=BRIEF_SECONDS if is_brief else PLANNING_SECONDS,
             budgets=_loosest(targets),
             stop_early=self._stop_early,
             memory=any(t.memory_bytes is not None for t in targets),

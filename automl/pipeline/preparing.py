@@ -112,7 +112,7 @@ def open_learner(
     """Return what trains a network by the assignment's recipe."""
     import torch
 
-    from automl.models.freezing import freeze_parts, kept_statistics
+    from automl.models.freezing import eval_norms, freeze_parts
 
     task = task_of(context.spec, open_data(context.folder)[0])
     freeze_parts(network, assignment.recipe.freeze)
@@ -124,7 +124,7 @@ def open_learner(
         train=examples_of(context, assignment, Split.TRAIN, at_most),
         val=examples_of(context, assignment, Split.VAL, at_most),
         objective=context.spec.objective,
-        frozen=kept_statistics(network),
+        eval_norms=eval_norms(network),
         device="cuda" if context.gpus > 0 and torch.cuda.is_available() else "cpu",
         seed=seed_of(context, assignment),
         left_s=left_s,

@@ -8,6 +8,7 @@ measured in the proof in any case, so a wrong prediction may cost a candidate or
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 
 from automl.pipeline.devices import Predictor
 from automl.pipeline.gauges import Answer, MeasuringGauge, PredictingGauge, TimedFrame
@@ -17,6 +18,14 @@ from automl.search.feasibility import is_order_settled
 from automl.search.limits import limit_failed
 
 __all__ = ["ScreeningGauge", "is_settled"]
+
+
+class _Open(Enum):
+    """What a forecast leaves open of a file."""
+
+    ALL = "all"
+    ORDER = "order"
+    """Only whether float32 or 8 bits is the faster: it fits in any case."""
 
 
 class ScreeningGauge:
@@ -35,34 +44,40 @@ class ScreeningGauge:
 
     def recall(self, files: Sequence[ExportedFile]) -> list[Answer | None]:
         """Return earlier measurements, or earlier forecasts that settle the case."""
-        measured = self._measuring.recall(files)
-        predicted = [self._settled(answer) for answer in self._predicting.recall(files)]
-        found = self._compared(files, predicted)
-        return [own or other for own, other in zip(measured, found, strict=True)]
+        found = self._screened(files, self._predicting.recall(files))
+        measured = self._measuring.recall(files, briefly=_briefly(files, found))
+        return [
+            own or (other if isinstance(other, Forecast) else None)
+            for own, other in zip(measured, found, strict=True)
+        ]
 
     def ask(self, files: Sequence[ExportedFile]) -> list[Answer]:
         """Predict all files, and measure those that stay open."""
-        settled = [self._settled(answer) for answer in self._predicting.ask(files)]
-        found = self._compared(files, settled)
-        open_files = [file for file, answer in zip(files, found, strict=True) if answer is None]
-        measured = iter(self._measuring.ask(open_files))
-        return [next(measured) if answer is None else answer for answer in found]
+        found = self._screened(files, self._predicting.ask(files))
+        open_files = [f for f, s in zip(files, found, strict=True) if not isinstance(s, Forecast)]
+        measured = iter(self._measuring.ask(open_files, briefly=_briefly(files, found)))
+        return [one if isinstance(one, Forecast) else next(measured) for one in found]
 
-    def _compared(
-        self, files: Sequence[ExportedFile], settled: Sequence[Forecast | None]
-    ) -> list[Forecast | None]:
-        """Open what fits in any case while it is open whether it is slower than float32, which fits too."""
+    def _screened(
+        self, files: Sequence[ExportedFile], predicted: Sequence[Answer | None]
+    ) -> list[Forecast | _Open]:
+        """Return what settles each file, or what is open of it.
+
+        What fits in any case is open while it is open whether it is slower than float32, which fits too.
+        """
+        settled = [self._settled(answer) for answer in predicted]
         plain = {
             file.architecture: place for place, file in enumerate(files) if file.scheme == "float32"
         }
-        found = list(settled)
+        found: list[Forecast | _Open] = [one or _Open.ALL for one in settled]
         for place, file in enumerate(files):
             other = plain.get(file.architecture, place)
             own, float32 = settled[place], settled[other]
             if other == place or not (self._fits(own) and self._fits(float32)):
                 continue
             if own is None or float32 is None or not is_order_settled(own, float32):
-                found[place] = found[other] = None
+                for one in (place, other):
+                    found[one] = _Open.ALL if settled[one] is None else _Open.ORDER
         return found
 
     def _fits(self, forecast: Forecast | None) -> bool:
@@ -89,3 +104,9 @@ def is_settled(target: Target, forecast: Forecast) -> bool:
         for budget in target.latency
         for interval in [forecast.percentile(budget.percentile)]
     )
+
+
+def _briefly(
+    files: Sequence[ExportedFile], found: Sequence[Forecast | _Open]
+) -> frozenset[ExportedFile]:
+    return frozenset(f for f, state in zip(files, found, strict=True) if state is _Open.ORDER)

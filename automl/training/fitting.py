@@ -69,7 +69,7 @@ class Fitter:
         train: the training images; those with a defect are left out.
         val: images that are only looked at, for the score.
         objective: the metric of the task that is reported.
-        frozen: nothing is trained, so all is.
+        eval_norms: none; nothing is trained.
         device: ``cpu`` or ``cuda``.
         seed: of synthetic defects among the validation images.
         left_s: not asked: a memory of part of the images would call the rest defects.
@@ -84,7 +84,7 @@ class Fitter:
         train: Examples,
         val: Examples,
         objective: str,
-        frozen: tuple[nn.Module, ...],
+        eval_norms: tuple[nn.Module, ...],
         device: str,
         seed: int,
         left_s: Callable[[], float] = lambda: math.inf,

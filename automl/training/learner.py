@@ -37,7 +37,7 @@ class Learner(Protocol):
         train: Examples,
         val: Examples,
         objective: str,
-        frozen: tuple[nn.Module, ...],
+        eval_norms: tuple[nn.Module, ...],
         device: str,
         seed: int,
         left_s: Callable[[], float] = lambda: math.inf,

@@ -60,7 +60,7 @@ class Trainer:
         train: the training images.
         val: images that are only looked at, for the score after each epoch.
         objective: the metric of the task that is reported for each epoch.
-        frozen: modules that keep their batch statistics.
+        eval_norms: normalisation layers that stay in eval mode and so keep their statistics.
         device: ``cpu`` or ``cuda``.
         seed: of the order, the augmentation and dropout.
         left_s: seconds that are left to train. A training that cannot end in time is made shorter
@@ -78,7 +78,7 @@ class Trainer:
         train: Examples,
         val: Examples,
         objective: str,
-        frozen: tuple[nn.Module, ...],
+        eval_norms: tuple[nn.Module, ...],
         device: str,
         seed: int,
         left_s: Callable[[], float] = lambda: math.inf,
@@ -94,7 +94,7 @@ class Trainer:
         self._loss = task.loss(
             train.some_truths(_MOST_WEIGHED), label_smoothing=recipe.label_smoothing
         ).to(device)
-        self._frozen = frozen
+        self._eval_norms = eval_norms
         self._device = device
         self._seed = seed
         self._left_s = left_s
@@ -149,7 +149,7 @@ class Trainer:
         started = time.perf_counter()
         self._average.take_out()
         self._module.train()
-        for part in self._frozen:
+        for part in self._eval_norms:
             part.eval()
         losses = []
         for positions in self._batches.epoch():

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from automl.models.backbones import Network, build_classifier
-from automl.models.freezing import freeze_parts, frozen_modules
+from automl.models.freezing import freeze_parts, frozen_norms
 from automl.models.weights import weight_source
 from automl.records import Augmentation
 from benchmarks.peers.setting import Candidate, Setting
@@ -42,7 +42,7 @@ class Training:
         self._setting, self._candidate = setting, candidate
         self.network = _network(setting, candidate)
         self._module = self.network.module.to(memory_format=torch.channels_last)
-        self._frozen = frozen_modules(self._module)
+        self._frozen = frozen_norms(self._module)
         self._images, self._labels = _split(setting, "train", size)
         self._order = torch.Generator().manual_seed(seed)
         self._vary = _augmentation(candidate.augmentation, size)

@@ -100,9 +100,20 @@ def test_what_adds_a_fixed_time_makes_short_networks_less_sure_than_long_ones() 
     uneven = [
         replace(one, p50_ms=one.p50_ms + middle * float(noise.uniform(0.0, 0.4))) for one in calm
     ]
-    doubt = fit_profiled(uneven).fit.doubt
-    assert doubt.fixed_us > fit_profiled(calm).fit.doubt.fixed_us
+    doubt = fit_profiled(uneven).fit.doubts[False]
+    assert doubt.fixed_us > fit_profiled(calm).fit.doubts[False].fixed_us
     assert doubt.of(0.05, middle * 500) > 1.2 * doubt.of(0.05, middle * 5_000)
+
+
+def test_a_precision_that_is_missed_by_more_has_wider_intervals_alone() -> None:
+    noise = np.random.default_rng(4)
+    uneven = [
+        replace(one, p50_ms=one.p50_ms * float(noise.uniform(0.7, 1.3))) if one.is_int8 else one
+        for one in KNOWN
+    ]
+    before, after = fit_profiled(KNOWN).fit.doubts, fit_profiled(uneven).fit.doubts
+    assert after[True].factor(0.05, 5_000) > 1.15 * before[True].factor(0.05, 5_000)
+    assert after[False].factor(0.05, 5_000) < 1.15 * before[False].factor(0.05, 5_000)
 
 
 def test_shapes_far_from_all_that_was_timed_widen_the_interval() -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from automl.errors import SpecError
 from automl.models.backbones import Network, build_classifier, create_backbone
-from automl.models.freezing import freeze_parts, frozen_modules
+from automl.models.freezing import freeze_parts, frozen_norms
 from automl.models.weights import FileWeights
 from automl.records import Architecture
 from automl.records.candidates import Freeze
@@ -67,7 +67,7 @@ def test_random_weights_are_never_frozen() -> None:
     network = build_classifier(Architecture("test", "test_resnet", 3, 64), classes=2)
     freeze_parts(network, "backbone")
     assert all(parameter.requires_grad for parameter in network.module.parameters())
-    assert frozen_modules(network.module) == ()
+    assert frozen_norms(network.module) == ()
 
 
 def test_freezing_again_with_less_releases_the_rest(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_frozen_batch_norms_in_eval_mode_keep_their_statistics(tmp_path: Path) -
     freeze_parts(network, "half")
     before = {key: value.clone() for key, value in network.module.state_dict().items()}
     network.module.train()
-    for part in frozen_modules(network.module):
+    for part in frozen_norms(network.module):
         part.eval()
     network.module(torch.rand(4, 3, 64, 64))
     after = network.module.state_dict()

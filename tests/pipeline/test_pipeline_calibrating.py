@@ -16,11 +16,14 @@ from automl.hardware.prediction.calibration import (
     model_of,
 )
 from automl.hardware.prediction.forecaster import Forecaster
-from automl.pipeline.calibrating import calibrate, export_set
+from automl.pipeline.calibrating import calibrate
+from automl.pipeline.calibration_set import export_set
+from automl.pipeline.profiling import profile_calmly
 from automl.records import Scope
 from automl.storage import sha256_file
 
 NETWORKS = (("test_resnet", 64), ("test_efficientnet", 96), ("test_byobnet", 64), ("test_vit", 160))
+GALLERY = (("gallery-tokens-1", 224), ("no-such-gallery", 224))
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +31,7 @@ def calibration(tmp_path_factory: pytest.TempPathFactory) -> Calibration:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOML_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("AUTOML_DEVICES", str(tmp_path_factory.mktemp("devices")))
-        made = calibrate(LocalDevice(), name="local", networks=NETWORKS, galleries=())
+        made = calibrate(LocalDevice(), name="local", networks=NETWORKS, galleries=GALLERY)
         kept = load_calibration("local", threads=1, host=LocalDevice().host())
         assert kept == made
         (path,) = user_folder().iterdir()
@@ -52,6 +55,32 @@ def test_what_operators_take_here_is_known_of_each(calibration: Calibration) -> 
         assert len(file.operator_us) == len(file.operators)
         # Profiling costs time as well, and the machine is not quiet: this is the order of magnitude.
         assert 0.3 < sum(file.operator_us) / 1e3 / file.p50_ms < 10
+
+
+def test_a_gallery_shows_operators_that_no_network_has(calibration: Calibration) -> None:
+    (gallery,) = {one.name.split(".")[0] for one in calibration.galleries}
+    assert gallery == "gallery-tokens-1-full-224"
+    shown = {one.operator.kind for row in calibration.galleries for one in row.operators}
+    assert {"matrix", "normalize", "curve", "move"} <= shown
+    assert all(one.microseconds > 0 for row in calibration.galleries for one in row.operators)
+
+
+def test_a_file_that_does_not_run_leaves_the_others_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOML_CACHE", str(tmp_path))
+    files = export_set([("test_resnet", 64), ("test_byobnet", 64)], schemes=("float32",))
+    damaged, _ = files
+    damaged.path.write_bytes(damaged.path.read_bytes()[:1000])
+    told: list[str] = []
+    found = profile_calmly(files, 1, told.append, rounds=2)
+    assert found[0] is None
+    assert found[1] is not None
+    assert sum(one.operator.macs for one in found[1]) > 1_000_000
+    assert [line.partition(": ")[2].partition(":")[0] for line in told if "left out" in line] == [
+        damaged.name
+    ]
+    assert told[-1] == "timing the operators of 1 files, 2 of 2"
 
 
 def test_decoding_costs_more_than_handing_over_a_frame(calibration: Calibration) -> None:

@@ -14,6 +14,8 @@ from automl.errors import AutomlError
 from automl.hardware.device import MeasureFailure, MeasureRequest
 from automl.pipeline.devices import Devices
 from automl.pipeline.gauges import (
+    BRIEF_SECONDS,
+    PLANNING_SECONDS,
     MeasuringGauge,
     PredictingGauge,
     TimedFrame,
@@ -46,6 +48,7 @@ class Bench:
     def __init__(self, p95_ms: dict[str, float]) -> None:
         self.p95_ms = p95_ms
         self.asked: list[list[str]] = []
+        self.seconds: dict[str, float] = {}
 
     def host(self) -> Host:
         return HOST
@@ -58,8 +61,10 @@ class Bench:
     ) -> tuple[Measurement | MeasureFailure, ...]:
         names = [Path(request.path).stem for request in requests]
         self.asked.append(names)
+        asked = {name: one.min_seconds for name, one in zip(names, requests, strict=True)}
+        self.seconds.update(asked)
         return tuple(
-            replace(measurement(self.p95_ms[name]), seconds=9.0)
+            replace(measurement(self.p95_ms[name]), seconds=asked[name])
             if name in self.p95_ms
             else MeasureFailure(name, "no such kernel")
             for name in names
@@ -149,6 +154,21 @@ def test_a_scheme_and_float32_are_measured_where_nobody_knows_the_faster(
     plain, int8 = file("one"), replace(file("one-int8"), architecture="one", scheme="int8-static")
     ScreeningGauge(measuring(bench), predicted, FRAME).ask([plain, int8])
     assert [name for names in bench.asked for name in names] == asked
+
+
+def test_what_is_sure_to_fit_is_measured_briefly_where_only_the_order_is_open() -> None:
+    predicted = Table({"one.onnx": 5.0, "one-int8.onnx": 4.9})
+    plain, int8 = file("one"), replace(file("one-int8"), architecture="one", scheme="int8-static")
+    bench = Bench({"one": 5.0, "one-int8": 4.9})
+    gauge = ScreeningGauge(measuring(bench), predicted, FRAME)
+    found = gauge.ask([plain, int8])
+    assert bench.seconds == {"one": BRIEF_SECONDS, "one-int8": BRIEF_SECONDS}
+    assert gauge.recall([plain, int8]) == found, "which answers the same question again"
+    assert measuring(bench).recall([plain, int8]) == [None, None], "and no other"
+    near = Table({"one.onnx": 9.8, "one-int8.onnx": 9.0})
+    bench = Bench({"one": 9.8, "one-int8": 9.0})
+    ScreeningGauge(measuring(bench), near, FRAME).ask([plain, int8])
+    assert bench.seconds == {"one": PLANNING_SECONDS, "one-int8": BRIEF_SECONDS}
 
 
 def test_what_is_recalled_is_compared_as_well() -> None:

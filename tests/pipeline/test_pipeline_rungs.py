@@ -15,7 +15,7 @@ from record_makers import RECIPE, architecture, artifact, plan, trial, verdict
 from safetensors.torch import save_file
 
 from automl.data import prepare
-from automl.models.freezing import freeze_parts, kept_statistics
+from automl.models.freezing import eval_norms, freeze_parts
 from automl.models.pooled import head_layer
 from automl.models.sources import FileWeights
 from automl.pipeline import preparing
@@ -159,7 +159,7 @@ def test_without_a_head_the_statistics_of_the_batches_count(context: TrialContex
     network = build_network(context, given("train"))
     assert not network.has_fitted_head
     freeze_parts(network, "none")
-    assert kept_statistics(network) == ()
+    assert eval_norms(network) == ()
 
 
 def test_weights_that_are_not_there_leave_a_backbone_without_a_probe(context: TrialContext) -> None:

@@ -71,7 +71,7 @@ def fitted(architecture: Architecture) -> Network:
         train=sets[0],
         val=sets[1],
         objective="image-auroc",
-        frozen=(),
+        eval_norms=(),
         device="cpu",
         seed=0,
     ).run_epoch()

@@ -60,7 +60,7 @@ def fitter(
         train=train,
         val=val or examples(photographs("train/good", 32)[20:24]),
         objective="image-auroc",
-        frozen=(),
+        eval_norms=(),
         device="cpu",
         seed=3,
     )

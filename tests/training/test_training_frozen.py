@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from automl.data.augment import BatchAugmentation
 from automl.data.truth import BoxTruth, LabelTruth, MaskTruth, Truth
 from automl.models.backbones import Network
-from automl.models.freezing import freeze_parts, frozen_modules
+from automl.models.freezing import freeze_parts, frozen_norms
 from automl.records import Architecture, Augmentation, Recipe, TaskOptions
 from automl.tasks.base import Task, open_task
 from automl.training import activations
@@ -67,7 +67,7 @@ def trainer(network: Network, recipe: Recipe, *, count: int = 40) -> Trainer:
         train=images(count),
         val=images(10),
         objective="balanced-accuracy",
-        frozen=frozen_modules(network.module),
+        eval_norms=frozen_norms(network.module),
         device="cpu",
         seed=3,
     )
@@ -106,7 +106,7 @@ def test_both_halves_of_a_classifier_are_the_network(
     assert not any(parameter.requires_grad for parameter in halves.start.parameters())
     pixels = normalised(network, 6)
     module.train()
-    for part in frozen_modules(module):
+    for part in frozen_norms(module):
         part.eval()
     expected = module(pixels)
     assert torch.allclose(halves.training_rest(*halves.start(pixels)), expected, atol=1e-4)
@@ -174,7 +174,7 @@ def test_what_cannot_be_cut_is_left_whole(kind: type[nn.Module]) -> None:
 def test_modes_are_left_as_they_were() -> None:
     network = classifier("test_efficientnet", "half")
     module = network.module.train()
-    for part in frozen_modules(module):
+    for part in frozen_norms(module):
         part.eval()
     before = {name: part.training for name, part in module.named_modules()}
     assert cut_at_frozen(module, normalised(network, 1)) is not None
@@ -320,7 +320,7 @@ def test_truths_move_with_the_views_that_are_kept(
         train=seen,
         val=seen,
         objective=opened.default_objective,
-        frozen=frozen_modules(network.module),
+        eval_norms=frozen_norms(network.module),
         device="cpu",
         seed=0,
     )

@@ -14,7 +14,7 @@ from record_makers import RECIPE, architecture
 from torch import Tensor, nn
 
 from automl.data.truth import LabelTruth
-from automl.models.freezing import freeze_parts, frozen_modules
+from automl.models.freezing import freeze_parts, frozen_norms
 from automl.predictor import decode_image
 from automl.records import Recipe, TaskOptions
 from automl.records.candidates import Freeze
@@ -75,7 +75,7 @@ def trainer(
         train=train,
         val=val,
         objective="balanced-accuracy",
-        frozen=frozen_modules(network.module),
+        eval_norms=frozen_norms(network.module),
         device="cpu",
         seed=seed,
     )
@@ -131,7 +131,7 @@ def test_frozen_parts_do_not_move(
     statistics = {
         f"{prefix}.{name}"
         for prefix, part in module.named_modules()
-        if any(part is one for one in frozen_modules(module))
+        if any(part is one for one in frozen_norms(module))
         for name, _ in part.named_buffers()
     }
     before = state(learning)

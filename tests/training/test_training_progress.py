@@ -15,7 +15,7 @@ from torch import Tensor
 
 from automl.data.truth import DefectTruth, LabelTruth
 from automl.errors import RunError
-from automl.models.freezing import freeze_parts, frozen_modules
+from automl.models.freezing import freeze_parts, frozen_norms
 from automl.records import Architecture, Recipe, TaskOptions
 from automl.storage import DamagedFileError
 from automl.tasks.anomaly import AnomalyTask
@@ -70,7 +70,7 @@ def trainer(recipe: Recipe = SHORT, *, weights: str | None = None, **changes: in
         train=images(changes.get("images", 40)),
         val=images(8),
         objective="balanced-accuracy",
-        frozen=frozen_modules(network.module),
+        eval_norms=frozen_norms(network.module),
         device="cpu",
         seed=seed,
     )
@@ -209,7 +209,7 @@ def fitter() -> Fitter:
         train=seen,
         val=seen,
         objective=task.default_objective,
-        frozen=(),
+        eval_norms=(),
         device="cpu",
         seed=0,
     )

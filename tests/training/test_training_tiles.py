@@ -65,7 +65,7 @@ def test_frames_of_any_size_are_learnt_from(height: int, width: int, crop_side: 
         train=seen,
         val=seen,
         objective="mean-iou",
-        frozen=(),
+        eval_norms=(),
         device="cpu",
         seed=0,
     )

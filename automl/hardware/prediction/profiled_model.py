@@ -80,6 +80,12 @@ class Doubt:
 
     relative: float
     fixed_us: float
+    stretch: float = 1.0
+    """So many standard deviations hold 95 % of the networks that were left out."""
+
+    def factor(self, spread: float, value_us: float) -> float:
+        """Return the factor, either way, that a prediction is off by at most in 95 % of all cases."""
+        return math.exp(self.stretch * self.of(spread, value_us))
 
     def of(self, spread: float, value_us: float) -> float:
         """Return the standard deviation of the logarithm of a prediction.
@@ -98,9 +104,8 @@ class Fit:
     settings: tuple[tuple[Key, Settings], ...]
     overheads: tuple[Overhead, Overhead]
     """Of float32 and of 8-bit networks."""
-    doubt: Doubt
-    stretch: float
-    """By how much claimed standard deviations are to be multiplied."""
+    doubts: tuple[Doubt, Doubt]
+    """Likewise."""
     left_out_error: float
     """Mean of ``|predicted - measured| / measured`` over networks left out of the fit."""
 
@@ -125,7 +130,7 @@ class ProfiledModel:
         scheme = int(_multiplies_int8(operators))
         total, spread = self.times.predict(operators)
         value_us = self.fit.overheads[scheme].off(total, len(operators))
-        width = math.exp(self.fit.stretch * self.fit.doubt.of(spread, value_us))
+        width = self.fit.doubts[scheme].factor(spread, value_us)
         value = value_us / 1e3
         return Interval(value, value / width, value * width)
 
@@ -170,26 +175,36 @@ def find_fit(
     timed = [_undisturbed(one, overheads) for one in networks]
     chosen = learn_operator_times([*timed, *galleries]).chosen
     misses, spreads, values_us = _left_out(networks, timed, galleries, chosen, overheads)
-    doubt = _most_probable_doubt(misses, spreads, values_us)
-    claimed = [doubt.of(*one) for one in zip(spreads, values_us, strict=True)]
+    is_int8 = np.array([one.is_int8 for one in networks])
     return Fit(
         settings=tuple(chosen.items()),
         overheads=overheads,
-        doubt=doubt,
-        stretch=conformal_stretch(np.abs(misses) / claimed),
+        doubts=(
+            _doubt(misses, spreads, values_us, ~is_int8),
+            _doubt(misses, spreads, values_us, is_int8),
+        ),
         left_out_error=float(np.mean(np.abs(np.expm1(misses)))),
     )
 
 
-def _most_probable_doubt(misses: Array, spreads: Array, values_us: Array) -> Doubt:
-    """Return the doubt under which the misses of networks left out are most probable."""
+def _doubt(misses: Array, spreads: Array, values_us: Array, alike: NDArray[np.bool_]) -> Doubt:
+    """Return the doubt under which the misses of networks left out are most probable.
+
+    Args:
+        alike: networks of one precision; all count where there is none.
+    """
+    chosen = alike if alike.any() else ~alike
+    off, asked = misses[chosen], list(zip(spreads[chosen], values_us[chosen], strict=True))
+
+    def claimed(doubt: Doubt) -> Array:
+        return np.array([doubt.of(*one) for one in asked])
 
     def surprise(doubt: Doubt) -> float:
-        claimed = np.array([doubt.of(*one) for one in zip(spreads, values_us, strict=True)])
-        return float((0.5 * (misses / claimed) ** 2 + np.log(claimed)).sum())
+        sure = claimed(doubt)
+        return float((0.5 * (off / sure) ** 2 + np.log(sure)).sum())
 
-    choices = [Doubt(relative, fixed) for relative in _RELATIVE for fixed in _FIXED_US]
-    return min(choices, key=surprise)
+    best = min((Doubt(r, fixed) for r in _RELATIVE for fixed in _FIXED_US), key=surprise)
+    return replace(best, stretch=conformal_stretch(np.abs(off) / claimed(best)))
 
 
 def _overhead(networks: Sequence[ProfiledNetwork], is_int8: bool) -> Overhead:
