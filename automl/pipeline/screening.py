@@ -13,7 +13,7 @@ from enum import Enum
 from automl.pipeline.devices import Predictor
 from automl.pipeline.gauges import Answer, MeasuringGauge, PredictingGauge, TimedFrame
 from automl.pipeline.jobs import ExportedFile
-from automl.records import Forecast, Target
+from automl.records import Evidence, Forecast, Measurement, Target
 from automl.search.feasibility import is_order_settled
 from automl.search.limits import limit_failed
 
@@ -45,18 +45,31 @@ class ScreeningGauge:
     def recall(self, files: Sequence[ExportedFile]) -> list[Answer | None]:
         """Return earlier measurements, or earlier forecasts that settle the case."""
         found = self._screened(files, self._predicting.recall(files))
-        measured = self._measuring.recall(files, briefly=_briefly(files, found))
+        whole = self._measuring.recall(files)
+        brief = self._measuring.recall(files, briefly=_briefly(files, found))
         return [
-            own or (other if isinstance(other, Forecast) else None)
-            for own, other in zip(measured, found, strict=True)
+            own or (None if self._is_open(rough) else rough) or _forecast(other)
+            for own, rough, other in zip(whole, brief, found, strict=True)
         ]
 
     def ask(self, files: Sequence[ExportedFile]) -> list[Answer]:
-        """Predict all files, and measure those that stay open."""
+        """Predict all files, and measure those that stay open.
+
+        A brief measurement that leaves open what the forecast was sure of is made again in full.
+        """
         found = self._screened(files, self._predicting.ask(files))
-        open_files = [f for f, s in zip(files, found, strict=True) if not isinstance(s, Forecast)]
-        measured = iter(self._measuring.ask(open_files, briefly=_briefly(files, found)))
-        return [one if isinstance(one, Forecast) else next(measured) for one in found]
+        open_files = [f for f, one in zip(files, found, strict=True) if not _forecast(one)]
+        brief = _briefly(files, found)
+        answers = dict(zip(open_files, self._measuring.ask(open_files, briefly=brief), strict=True))
+        again = [f for f, one in answers.items() if f in brief and self._is_open(one)]
+        answers.update(zip(again, self._measuring.ask(again), strict=True))
+        return [_forecast(one) or answers[f] for f, one in zip(files, found, strict=True)]
+
+    def _is_open(self, answer: Answer | None) -> bool:
+        """Whether a measurement leaves a limit open."""
+        if not isinstance(answer, Measurement):
+            return False
+        return not all(is_settled(target, answer) for target in self.targets)
 
     def _screened(
         self, files: Sequence[ExportedFile], predicted: Sequence[Answer | None]
@@ -92,18 +105,22 @@ class ScreeningGauge:
         return answer if all(is_settled(target, answer) for target in self.targets) else None
 
 
-def is_settled(target: Target, forecast: Forecast) -> bool:
-    """Whether a forecast alone decides for a target: it is sure on every latency limit, and nothing but
-    latency and size is limited."""
-    if target.memory_bytes is not None:
+def is_settled(target: Target, evidence: Evidence) -> bool:
+    """Whether what is known decides for a target: it is sure on every latency limit, and memory, which is
+    never predicted, is not limited or measured."""
+    if target.memory_bytes is not None and not isinstance(evidence, Measurement):
         return False
     if not target.latency:
         return False
     return all(
         not interval.low <= budget.limit_ms < interval.high
         for budget in target.latency
-        for interval in [forecast.percentile(budget.percentile)]
+        for interval in [evidence.percentile(budget.percentile)]
     )
+
+
+def _forecast(one: Forecast | _Open) -> Forecast | None:
+    return one if isinstance(one, Forecast) else None
 
 
 def _briefly(

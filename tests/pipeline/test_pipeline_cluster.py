@@ -38,9 +38,10 @@ TRIALS = 14
 PATIENCE_S = 240.0
 MARK = f"AUTOML_TEST_MARK=cluster-{os.getpid()}"
 
-pytestmark = pytest.mark.skipif(
-    not os.path.exists("/proc/self/environ"), reason="looks at Linux processes"
-)
+pytestmark = [
+    pytest.mark.alone,  # its machines have fixed addresses
+    pytest.mark.skipif(not os.path.exists("/proc/self/environ"), reason="looks at Linux processes"),
+]
 
 
 @dataclass

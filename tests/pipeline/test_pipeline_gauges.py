@@ -171,6 +171,17 @@ def test_what_is_sure_to_fit_is_measured_briefly_where_only_the_order_is_open() 
     assert bench.seconds == {"one": PLANNING_SECONDS, "one-int8": BRIEF_SECONDS}
 
 
+def test_a_brief_measurement_that_leaves_the_limit_open_is_made_again_in_full() -> None:
+    predicted = Table({"one.onnx": 5.0, "one-int8.onnx": 4.9})
+    plain, int8 = file("one"), replace(file("one-int8"), architecture="one", scheme="int8-static")
+    bench = Bench({"one": 5.0, "one-int8": 10.0})
+    gauge = ScreeningGauge(measuring(bench), predicted, FRAME)
+    found = gauge.ask([plain, int8])
+    assert bench.asked == [["one", "one-int8"], ["one-int8"]]
+    assert bench.seconds == {"one": BRIEF_SECONDS, "one-int8": PLANNING_SECONDS}
+    assert gauge.recall([plain, int8]) == found
+
+
 def test_what_is_recalled_is_compared_as_well() -> None:
     predicted = Table({"one.onnx": 50.0, "one-int8.onnx": 49.0})
     plain, int8 = file("one"), replace(file("one-int8"), architecture="one", scheme="int8-static")

@@ -99,6 +99,7 @@ def test_without_the_full_ray_the_remedy_is_told() -> None:
     )
 
 
+@pytest.mark.alone  # its head has a fixed address
 @pytest.mark.skipif(not HAS_JOBS, reason="Ray's Jobs API needs the extra 'cluster'")
 def test_specs_are_handed_to_a_real_cluster_and_followed(tmp_path: Path) -> None:
     file = write(tmp_path / "specs", data="/nowhere/at/all")
