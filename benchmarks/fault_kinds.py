@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -19,6 +22,8 @@ __all__ = ["Row", "Scene", "damaged", "disks", "stopped", "trials_ended", "two_a
 
 _STOP_S = 10.0
 """So soon after SIGTERM or Ctrl-C a run must be safe and ended."""
+_EARLIEST_S = 1.0
+"""Of a stop: a process of Python has hardly begun before."""
 _STORAGE_CODE = 5
 _MIB = 2**20
 
@@ -62,53 +67,101 @@ class Scene:
         return project
 
 
-def stopped(scene: Scene, times: int, each: int) -> list[Row]:
-    """Stop runs ``times`` times at random moments, by turns in four ways, ``each`` times a run."""
-    ways = [
-        (Row("kill -9 of the driver and all processes of its group"), signal.SIGKILL, True),
-        (Row("kill -9 of the driver alone, Ray left behind"), signal.SIGKILL, False),
-        (Row("SIGTERM: exit 143, resume line, within 10 s"), signal.SIGTERM, False),
-        (Row("Ctrl-C: exit 130, resume line, within 10 s"), signal.SIGINT, True),
-    ]
-    done = 0
-    while done < times:
-        project = scene.project(f"stopped-{done}")
-        kept: dict[str, tuple[str, int]] = {}
-        rows = []
-        for _ in range(min(each, times - done)):
-            row, number, group = ways[done % len(ways)]
-            done += 1
-            moment = scene.rng.uniform(1.0, scene.reference_s)
-            ended = project.stop_after(moment, number, group=group)
-            kept |= project.results()
-            rows.append((row, _ended_badly(ended, number)))
-        wrong = check(project, project.finish(), kept, scene.reference)
-        for row, badly in rows:
-            row.count(badly + wrong)
-        shutil.rmtree(project.root)
-    return [row for row, _, _ in ways]
+@dataclass(frozen=True)
+class _Way:
+    """One way to stop a run."""
+
+    row: Row
+    number: signal.Signals
+    group: bool
+    """Whether all processes of the group get the signal; else the driver alone."""
 
 
-def _ended_badly(ended: Ended | None, number: int) -> list[str]:
-    """Return what is wrong with how a signalled driver ended."""
-    if ended is None or number == signal.SIGKILL:
+def stopped(scene: Scene, kills: int, signals: int, each: int) -> list[Row]:
+    """Stop runs at random moments; a stop that finds the run ended does not count, and is tried again.
+
+    Args:
+        kills: by SIGKILL, by turns of the group and of the driver alone.
+        signals: by turns SIGTERM and Ctrl-C.
+        each: most stops of one run.
+    """
+    ways = (
+        _Way(Row("kill -9 of the driver and all processes of its group"), signal.SIGKILL, True),
+        _Way(Row("kill -9 of the driver alone, Ray left behind"), signal.SIGKILL, False),
+        _Way(Row("SIGTERM: exit 143, resume line, within 10 s"), signal.SIGTERM, False),
+        _Way(Row("Ctrl-C: exit 130, resume line, within 10 s"), signal.SIGINT, True),
+    )
+    left = [ways[i % 2] for i in range(kills)] + [ways[2 + i % 2] for i in range(signals)]
+    scene.rng.shuffle(left)
+    number, latest_s = 0, scene.reference_s
+    while left:
+        latest_s = _stop_one_run(scene, f"stopped-{number}", left, each, latest_s)
+        number += 1
+    return [way.row for way in ways]
+
+
+def _stop_one_run(scene: Scene, name: str, left: list[_Way], each: int, latest_s: float) -> float:
+    """Stop a new run, resume it to its end, and count the stops; those that hit are taken from ``left``.
+
+    Args:
+        latest_s: the first stop comes at most so long after the start.
+
+    Returns:
+        The latest moment of the next run's first stop: earlier than one that hit nothing.
+    """
+    project = scene.project(name)
+    kept: dict[str, tuple[str, int]] = {}
+    hits: list[tuple[_Way, list[str]]] = []
+    by_itself: list[str] = []
+    next_s = scene.reference_s
+    while left and len(hits) < each:
+        way = left[0]
+        moment = scene.rng.uniform(_EARLIEST_S, latest_s)
+        ended = project.stop_after(moment, way.number, group=way.group)
+        if not ended.hit:
+            say(f"{way.row.fault}: the run had ended before {moment:.1f} s; tried again.")
+            next_s = max(2 * _EARLIEST_S, moment)
+            by_itself = check(project, ended, kept, scene.reference)
+            break
+        kept |= project.results()
+        hits.append((left.pop(0), _ended_badly(ended, way.number, project, moment)))
+        latest_s = scene.reference_s
+    wrong = by_itself + check(project, project.finish(), kept, scene.reference)
+    for way, badly in hits:
+        way.row.count(badly + wrong)
+    if wrong and not hits:
+        raise SystemExit(f"A run that nothing happened to: {'; '.join(wrong)}")
+    shutil.rmtree(project.root)
+    return next_s
+
+
+def _ended_badly(
+    ended: Ended, number: signal.Signals, project: Project, moment: float
+) -> list[str]:
+    """Return what is wrong with how a driver ended that was signalled so many seconds after its start."""
+    if number == signal.SIGKILL:
         return []
     wrong = []
-    if ended.code != {signal.SIGTERM: 143, signal.SIGINT: 130}[signal.Signals(number)]:
+    begun = (project.run / "run.json").exists()
+    words = f"automl resume {shlex.quote(str(project.run))}" if begun else "Interrupted"
+    if ended.code != {signal.SIGTERM: 143, signal.SIGINT: 130}[number]:
         wrong.append(f"exit code {ended.code}: {ended.stderr.strip()[-300:]}")
-    elif "Interrupted" not in ended.stderr:
-        wrong.append(f"nothing was said: {ended.stderr.strip()[-300:]}")
+    elif words not in ended.stderr:
+        wrong.append(f"'{words}' was not said: {ended.stderr.strip()[-300:]}")
     if ended.seconds > _STOP_S:
         wrong.append(f"took {ended.seconds:.1f} s to end")
-    return wrong
+    return [f"stopped after {moment:.1f} s: {what}" for what in wrong]
 
 
-def damaged(scene: Scene, finished: Project, times: int) -> list[Row]:
-    """Damage each kind of file of a run that was stopped before its proof, and resume it."""
+def damaged(scene: Scene, finished: Project, cuts: int, flips: int) -> list[Row]:
+    """Damage files of a run that was stopped before its proof, each kind in turn, and resume it."""
     rows = [Row("a file cut at a random byte"), Row("a file with one bit flipped")]
-    stories = [(row, name) for name in _state_files(finished) for row in rows]
-    scene.rng.shuffle(stories)
-    for number, (row, name) in enumerate(stories[:times]):
+    stories: list[tuple[Row, str]] = []
+    for row, times in zip(rows, (cuts, flips), strict=True):
+        names = _state_files(finished)
+        scene.rng.shuffle(names)
+        stories += [(row, name) for name in itertools.islice(itertools.cycle(names), times)]
+    for number, (row, name) in enumerate(stories):
         project = scene.copy(finished, f"damaged-{number}")
         for made in ("selection.json", "report.html"):
             (project.run / made).unlink()
@@ -291,7 +344,7 @@ def _saboteur(root: Path, fault: str) -> Path:
 
 def two_at_once(scene: Scene) -> list[Row]:
     """Start a second process on a run, change its data, and resume it."""
-    second = Row("a second process on the run: refused, with who has it")
+    second = Row("a second process on the run: refused, with who has it and since when")
     changed = Row("an image changed since: refused, with its name")
     project = scene.project("second")
     with project.driver():
@@ -303,8 +356,8 @@ def two_at_once(scene: Scene) -> list[Row]:
             capture_output=True,
             text=True,
         )
-    said = "is in use by process "
-    second.count([] if refused.returncode == 2 and said in refused.stderr else [refused.stderr])
+    said = re.search(r"is in use by process \d+ on \S+ since \d{4}-", refused.stderr)
+    second.count([] if refused.returncode == 2 and said else [refused.stderr])
     kept = project.results()
     image = next((project.root / "data" / "pass").iterdir())
     before = image.read_bytes()

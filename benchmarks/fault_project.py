@@ -24,6 +24,8 @@ TRIALS = 4
 _EACH = 36
 """Images of each class: enough for a score, few enough for trainings of a second."""
 _PATIENCE_S = 600.0
+_STUBBORN_S = 60.0
+"""What has not ended so long after a signal is killed."""
 _SPACE = """\
 version: 1
 description: Two tiny networks.
@@ -59,6 +61,8 @@ class Ended:
     stderr: str
     seconds: float
     """From the signal that ended it; else from its start."""
+    hit: bool = True
+    """False when the run had ended by itself before a signal came."""
 
 
 @dataclass(frozen=True)
@@ -136,24 +140,34 @@ class Project:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-    def stop_after(self, seconds: float, number: int, *, group: bool) -> Ended | None:
-        """Begin or resume the run and signal it; ``None`` when it ended before by itself.
+    def stop_after(self, seconds: float, number: int, *, group: bool) -> Ended:
+        """Begin or resume the run and signal it, if it has not ended by itself before.
 
         Args:
+            seconds: from the start to the signal.
             number: of the signal.
             group: whether all processes of the group get it, as from a terminal; else the driver alone.
         """
         with self.driver() as process:
             try:
-                process.communicate(timeout=seconds)
+                _, errors = process.communicate(timeout=seconds)
+                return Ended(process.returncode, errors, seconds, hit=False)
             except subprocess.TimeoutExpired:
-                signalled = time.monotonic()
-                (os.killpg if group else os.kill)(process.pid, number)
-                process.wait(timeout=60)
-                took = time.monotonic() - signalled
-                errors = process.stderr.read() if process.stderr is not None else ""
-                return Ended(process.returncode, errors, took)
-        return None
+                pass
+            if self._has_ended():
+                _, errors = process.communicate()
+                return Ended(process.returncode, errors, seconds, hit=False)
+            signalled = time.monotonic()
+            (os.killpg if group else os.kill)(process.pid, number)
+            code = _code_within(process, _STUBBORN_S)
+            took = time.monotonic() - signalled
+            _, errors = process.communicate()
+        # What SIGKILL hits has no exit code of its own: it ended between the look at it and the signal.
+        return Ended(code, errors, took, hit=number != signal.SIGKILL or code == -number)
+
+    def _has_ended(self) -> bool:
+        """Whether all of the run is done and given back; its process may still be closing down."""
+        return self.folder.report.exists() and not self.folder.is_locked()
 
     def results(self) -> dict[str, tuple[str, int]]:
         """Return content and time of change of every result."""
@@ -217,6 +231,15 @@ def wait_for(condition: Callable[[], object], *, seconds: float = _PATIENCE_S) -
             return True
         time.sleep(0.05)
     return False
+
+
+def _code_within(process: subprocess.Popen[str], seconds: float) -> int:
+    """Return the exit code of a process; one that does not end in time is killed."""
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return process.wait()
 
 
 def failed_trials(project: Project) -> Sequence[str]:

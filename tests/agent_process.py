@@ -45,20 +45,24 @@ class AgentProcess:
         *options: str,
         command: Sequence[str] = _AGENT,
         port: int = 0,
-        host: str = "127.0.0.1",
+        host: str | None = "127.0.0.1",
         token: str | None = TOKEN,
         environment: Mapping[str, str] | None = None,
         before: Callable[[], None] | None = None,
     ) -> None:
-        """Start it, with its temporary files in a folder, and wait until it listens."""
-        self.host = host
+        """Start it, with its temporary files in a folder, and wait until it listens.
+
+        Without a host it is not told where to listen, and is asked on this machine.
+        """
+        self.host = host or "127.0.0.1"
+        told = [] if host is None else ["--host", host]
         self.folder = folder
         folder.mkdir(exist_ok=True)
         self._errors = (folder / "stderr.txt").open("ab")
         extra = {"AUTOML_AGENT_TOKEN": token or "", "TMPDIR": str(folder)}
         base = os.environ if environment is None else environment
         self.process = subprocess.Popen(
-            [*command, "--host", host, "--port", str(port), *options],
+            [*command, *told, "--port", str(port), *options],
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
@@ -67,7 +71,7 @@ class AgentProcess:
         )
         self.greeting = self._read_greeting()
         self.port = int(self.greeting.split("device: ")[1].splitlines()[0].rpartition(":")[2])
-        self.url = f"http://{host}:{self.port}"
+        self.url = f"http://{self.host}:{self.port}"
 
     def __enter__(self) -> AgentProcess:
         return self
@@ -100,6 +104,12 @@ class AgentProcess:
     def descendants(self) -> list[psutil.Process]:
         """The processes that it started."""
         return psutil.Process(self.process.pid).children(recursive=True)
+
+    def listens_on(self) -> list[tuple[str, int]]:
+        """The addresses and ports on which it takes connections, as the system tells them."""
+        connections = psutil.Process(self.process.pid).net_connections("inet")
+        listening = [c.laddr for c in connections if c.status == psutil.CONN_LISTEN]
+        return [(str(address.ip), int(address.port)) for address in listening]
 
     def workers(self) -> list[psutil.Process]:
         """Measuring processes that have loaded the runtime."""

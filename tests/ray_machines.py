@@ -119,18 +119,26 @@ class Machines:
         return ["ip", "netns", "exec", machine.namespace, *command]
 
     def start(
-        self, name: str, *, cpus: int, hidden: Path | None = None, dashboard_port: int | None = None
+        self,
+        name: str,
+        *,
+        cpus: int,
+        gpus: int = 0,
+        hidden: Path | None = None,
+        dashboard_port: int | None = None,
     ) -> Machine:
         """Start a machine; the first is the head.
 
         Args:
+            cpus: cores that Ray counts there.
+            gpus: GPUs that Ray counts there; it does not look for them.
             hidden: a folder that is empty there.
             dashboard_port: where the head answers Ray's Jobs API.
         """
         place = len(self.machines) + 1
         namespace = f"aml{self.number}n{place}" if self.isolated else None
         address = "127.0.0.1" if namespace is None else self._connect(namespace, place)
-        command = self._command(name, address, cpus, dashboard_port)
+        command = self._command(name, address, cpus, gpus, dashboard_port)
         if namespace is not None:
             command = ["ip", "netns", "exec", namespace, *self._apart(name, hidden, command)]
         log = self.folder / f"{name}.log"
@@ -140,7 +148,9 @@ class Machines:
             wait_until_up(machine)  # machines of one address and folder start one after the other
         return machine
 
-    def _command(self, name: str, address: str, cpus: int, dashboard_port: int | None) -> list[str]:
+    def _command(
+        self, name: str, address: str, cpus: int, gpus: int, dashboard_port: int | None
+    ) -> list[str]:
         first = not self.machines
         dashboard = (
             ["--include-dashboard=false"]
@@ -155,7 +165,7 @@ class Machines:
         return [
             sys.executable, "-c", "from ray.scripts.scripts import main; main()",
             "start", *place, f"--node-ip-address={address}", f"--node-name={name}",
-            f"--num-cpus={cpus}", "--num-gpus=0", f"--object-store-memory={80 * 2**20}",
+            f"--num-cpus={cpus}", f"--num-gpus={gpus}", f"--object-store-memory={80 * 2**20}",
             "--disable-usage-stats", "--block",
         ]  # fmt: skip
 

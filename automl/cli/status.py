@@ -48,11 +48,11 @@ def _print(facts: dict[str, Any]) -> None:
 
 
 def _facts_of(run: str) -> dict[str, Any]:
-    from automl.pipeline.batch import read_batch
+    from automl.pipeline.batch import known_batch
     from automl.pipeline.folder import RunFolder
     from automl.pipeline.mirror import peek_run
 
-    found = read_batch(Path(run))
+    found = known_batch(Path(run))
     if found is not None:
         return _batch_facts(run, found)
     with peek_run(run) as (folder, is_running):

@@ -28,10 +28,11 @@ from automl.pipeline.outcome import unmet
 from automl.records import RunRecord, TargetSelection
 from automl.records.batch import Batch, BatchEntry, BatchStatus, BatchTarget
 from automl.report.batch_page import render_batch
+from automl.spec.problems import escape
 from automl.storage import DamagedFileError, read_record, write_atomic, write_record
 from automl.units import format_duration
 
-__all__ = ["SUMMARY", "read_batch", "run_batch", "seconds_until"]
+__all__ = ["SUMMARY", "known_batch", "read_batch", "run_batch", "seconds_until"]
 
 SUMMARY = "summary.html"
 _STATE = "batch.json"
@@ -60,6 +61,21 @@ def read_batch(folder: Path) -> Batch | None:
         return read_record(folder / _STATE, Batch)
     except (FileNotFoundError, DamagedFileError):
         return None
+
+
+def known_batch(folder: Path) -> Batch | None:
+    """Return what is known of a batch, or ``None`` where the folder is none.
+
+    Raises:
+        RunError: when its state is damaged.
+    """
+    found = read_batch(folder)
+    if found is None and (folder / _STATE).exists():
+        raise RunError(
+            f"'{escape(str(folder / _STATE))}' is damaged, so what the batch did cannot be told. Give the "
+            "same `automl batch` command again: it takes over every run that is finished."
+        )
+    return found
 
 
 def run_batch(

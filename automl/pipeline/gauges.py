@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Container, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -17,6 +18,7 @@ from typing import Protocol, TypeAlias
 from automl.data.source import as_file
 from automl.hardware.cache import MeasurementCache, answers, measurement_key
 from automl.hardware.device import MeasureFailure, MeasureRequest
+from automl.hardware.limits import usable_cores
 from automl.pipeline.devices import Devices, Predictor
 from automl.pipeline.jobs import ExportedFile
 from automl.pipeline.repeating import measure_calmly
@@ -252,8 +254,12 @@ class PredictingGauge:
             return None
 
     def ask(self, files: Sequence[ExportedFile]) -> list[Answer]:
-        """Predict files, and keep what was predicted."""
-        return [self._predict(file) for file in files]
+        """Predict files, and keep what was predicted.
+
+        Each is looked at by onnxruntime with one thread, so several are looked at side by side.
+        """
+        with ThreadPoolExecutor(usable_cores()) as threads:
+            return list(threads.map(self._predict, files))
 
     def _predict(self, file: ExportedFile) -> Answer:
         known = self._recall(file)

@@ -19,8 +19,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from automl.errors import RunError
 from automl.pipeline.folder import RunFolder
@@ -28,7 +29,7 @@ from automl.pipeline.remote_store import RemoteStore, is_remote, joined, without
 from automl.spec.problems import escape
 from automl.storage import cache_folder, sha256_bytes
 
-__all__ = ["local_run", "mirrored", "new_run_path", "peek_run"]
+__all__ = ["Owner", "local_run", "mirrored", "new_run_path", "peek_run"]
 
 _MARKERS = ("result.json", "selection.json", "run.json", "report.html")
 """Files that speak of others, copied after all others that were there when they were."""
@@ -128,6 +129,41 @@ def mirrored(output: str, path: Path, *, note: Callable[[str], None]) -> Iterato
     note(f"Copied to {mirror.address}")
 
 
+@dataclass(frozen=True)
+class Owner:
+    """Who works on the run at an address; ``owner.json``."""
+
+    process: int
+    host: str
+    since: str
+    """ISO 8601, UTC."""
+
+    def __str__(self) -> str:
+        return f"process {self.process} on {self.host} since {self.since}"
+
+    @classmethod
+    def this_process(cls) -> Owner:
+        """Return this process, from now on."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return cls(os.getpid(), socket.gethostname(), now)
+
+    def to_json(self) -> bytes:
+        """Return the file's content: a number that was altered must not read as another process."""
+        words = asdict(self)
+        return json.dumps({**words, "sha256": sha256_bytes(str(self).encode())}).encode()
+
+
+def _read_owner(content: bytes) -> Owner | None:
+    """Return the owner that a file names, or ``None`` where it is not as it was written."""
+    try:
+        words = json.loads(content)
+        owner = Owner(int(words["process"]), str(words["host"]), str(words["since"]))
+        is_whole = words["sha256"] == sha256_bytes(str(owner).encode())
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return owner if is_whole else None
+
+
 class _Mirror:
     """Copies a folder while another thread writes it."""
 
@@ -135,6 +171,7 @@ class _Mirror:
         self._store = store
         self._folder = folder
         self._note = note
+        self._owner = Owner.this_process()
         self._copied: dict[str, tuple[int, int]] = {}
         self._diary_at = 0.0
         self._beat_at = 0.0
@@ -150,16 +187,17 @@ class _Mirror:
         """Become the owner of the run at the address.
 
         Raises:
-            RunError: when another process is, and has written lately.
+            RunError: when another process is, and has written lately. It is named with its number, its
+                machine and since when; where the file that says so is damaged, as unknown.
         """
         written = self._store.changed_at(_OWNER)
         if written is not None and self._store.now() - written < _OWNER_GONE_S:
-            owner = json.loads(self._store.read(_OWNER))
-            if not _is_gone(owner):
+            owner = _read_owner(self._store.read(_OWNER))
+            if owner is None or not _is_gone(owner):
+                who = f"an unknown process ('{_OWNER}' is damaged)" if owner is None else str(owner)
                 raise RunError(
-                    f"'{escape(self.address)}' is in use by process {owner['process']} on "
-                    f"{escape(str(owner['host']))}. Wait for it to end; if that machine is gone, "
-                    f"try again in {_OWNER_GONE_S:.0f} s."
+                    f"'{escape(self.address)}' is in use by {escape(who)}. Wait for it to end; if "
+                    f"that machine is gone, try again in {_OWNER_GONE_S:.0f} s."
                 )
         self._beat()
 
@@ -196,8 +234,7 @@ class _Mirror:
                 self._failed = True
 
     def _beat(self) -> None:
-        owner = {"host": socket.gethostname(), "process": os.getpid()}
-        self._store.write(_OWNER, json.dumps(owner).encode())
+        self._store.write(_OWNER, self._owner.to_json())
         self._beat_at = time.monotonic()
 
     def _copy(self, *, everything: bool) -> None:
@@ -287,17 +324,17 @@ def _progress_of(content: bytes) -> tuple[int, float]:
         return (-1, 0.0)
 
 
-def _is_gone(owner: dict[str, Any]) -> bool:
+def _is_gone(owner: Owner) -> bool:
     """Whether an owner was a process of this machine that has ended."""
-    if owner.get("host") != socket.gethostname():
+    if owner.host != socket.gethostname():
         return False
     try:
-        os.kill(int(owner["process"]), 0)
+        os.kill(owner.process, 0)
     except ProcessLookupError:
         return True
-    except (PermissionError, KeyError, ValueError):
+    except PermissionError:
         return False
-    return int(owner["process"]) == os.getpid()
+    return owner.process == os.getpid()
 
 
 def _is_taken(output: str, name: str) -> bool:

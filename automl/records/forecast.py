@@ -21,14 +21,17 @@ class Forecast:
     """``calibration``: fitted on networks that were measured on the device itself. ``catalogue``:
     from its published figures alone."""
     explanation: str
-    """What stands behind it, in one sentence: how many networks, when, how far left-out ones were off."""
+    """What stands behind it, in one sentence: how many networks, when and how far left-out ones were
+    off; or that it rests on published figures, and the factor."""
     artifact_sha256: str
     threads: int
     scope: Scope
     frame_size: tuple[int, int]
     """(height, width)."""
     p50_ms: Interval
-    """95 % interval, learnt from networks left out."""
+    """Milliseconds. By ``calibration`` a 95 % interval, learnt from how far networks that were left out
+    of the fit were off. By ``catalogue`` nothing is learnt: the network's part lies within a fixed factor
+    either way, ``CATALOGUE_FACTOR`` of ``automl.hardware.prediction.forecaster``, which is a judgement."""
     p90_ms: Interval
     p95_ms: Interval
     p99_ms: Interval

@@ -188,7 +188,10 @@ def _views_wanted(module: nn.Module, augment: BatchAugmentation, *, epochs: int)
 
 
 class _Store:
-    """Rows of a few tensors, of which some are known. Memory is taken as they become so."""
+    """Rows of a few tensors, of which some are known. Memory is taken as they become so.
+
+    It is ordinary memory; what goes to a GPU is copied into pinned memory, a batch at a time.
+    """
 
     def __init__(self, shapes: tuple[torch.Size, ...], count: int) -> None:
         self._known = torch.zeros(count, dtype=torch.bool)

@@ -35,7 +35,10 @@ returns the network's output for them."""
 
 
 class Normalise:
-    """From ``(B, H, W, 3)`` or ``(B, 3, H, W)`` uint8 to what a network expects, on its device."""
+    """From ``(B, 3, H, W)`` uint8 in main memory to what a network expects, on its device.
+
+    For a GPU each batch is copied into pinned memory first; where images are kept is not pinned.
+    """
 
     def __init__(self, network: Network, device: str) -> None:
         """Take the statistics that the network's weights were trained with."""

@@ -21,6 +21,7 @@ import pytest
 from agent_process import TOKEN, AgentProcess, order_of, wait_until
 
 import automl
+from automl.hardware.agent.pack import write_archive
 
 Make = Callable[..., Any]
 AGENT_OPTIONS = ("--max-upload", "1MiB", "--allow-host", "bench.example")
@@ -41,6 +42,20 @@ def test_the_greeting_tells_how_to_use_it_and_hides_a_given_token(agent: AgentPr
     assert f"    device: http://127.0.0.1:{agent.port}\n" in agent.greeting
     assert f"ssh -N -L {agent.port}:127.0.0.1:{agent.port} " in agent.greeting
     assert TOKEN not in agent.greeting
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_an_agent_that_is_told_no_address_listens_to_this_machine_only(
+    is_packed: bool, tmp_path: Path
+) -> None:
+    command: dict[str, Any] = {}
+    if is_packed:
+        write_archive(tmp_path / "agent.pyz")
+        command["command"] = (sys.executable, str(tmp_path / "agent.pyz"))
+    with AgentProcess(tmp_path / "agent", host=None, **command) as agent:
+        assert agent.listens_on() == [("127.0.0.1", agent.port)]
+        assert f"    device: http://127.0.0.1:{agent.port}\n" in agent.greeting
+        assert agent.ask("GET", "/v1/host").status == 200
 
 
 def test_a_token_that_is_not_given_is_made_anew_and_shown_once(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from scipy.stats import spearmanr
 
 from automl.errors import AutomlError
 from automl.hardware.prediction.latency_model import fit
-from benchmarks.published_latency import Published, fbnet_operators, read_fbnet
+from automl.hardware.prediction.operators import Operator
+from benchmarks.published_latency import Published, convolution, fbnet_operators, read_fbnet
 
 SAMPLE = Path(__file__).parent / "data" / "fbnet_latency_sample.csv"
 
@@ -36,6 +37,35 @@ def test_ten_networks_teach_the_latency_of_others(
     assert spearmanr(values, truth)[0] > rank
     inside = [a.low <= y <= a.high for a, y in zip(answers, truth, strict=True)]
     assert np.mean(inside) > 0.7
+
+
+def drawn_network(draw: np.random.Generator) -> list[Operator]:
+    found = []
+    for kind in draw.integers(3, size=int(draw.integers(6, 60))):
+        channels, out = (int(c) for c in 2 ** draw.uniform(4, 9, 2))
+        side = int(draw.choice([7, 14, 28, 56]))
+        if kind == 0:
+            found.append(convolution(channels, out, side))
+        elif kind == 1:
+            found.append(convolution(channels, channels, side, window=3, groups=channels))
+        else:
+            found.append(convolution(channels, out, side, window=3))
+    return found
+
+
+def test_a_processor_of_many_cores_is_learnt_where_beginning_an_operator_costs_most() -> None:
+    """It multiplies 500 times faster than the base, moves bytes 8 times faster, and begins as slowly."""
+
+    def true_ms(network: list[Operator]) -> float:
+        moved = sum(o.read_bytes + o.written_bytes + o.weight_bytes for o in network)
+        return (35 * len(network) + sum(o.macs for o in network) / 1e6 + moved / 5e4) / 1e3
+
+    draw = np.random.default_rng(0)
+    networks = [drawn_network(draw) for _ in range(50)]
+    truth = np.array([true_ms(one) for one in networks])
+    answers = fit(networks[:20], truth[:20].tolist()).predict(networks[20:])
+    off = np.abs(np.array([one.value for one in answers]) / truth[20:] - 1)
+    assert off.mean() < 0.02
 
 
 def test_a_network_unlike_all_that_were_measured_is_less_sure(networks: list[Published]) -> None:

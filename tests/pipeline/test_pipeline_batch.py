@@ -24,7 +24,7 @@ from automl.errors import RunError, SpecError
 from automl.pipeline.batch import read_batch, seconds_until
 from automl.pipeline.batch_specs import find_specs, queue_specs
 from automl.records.batch import Batch, BatchEntry, BatchStatus, BatchTarget
-from automl.report.batch_page import batch_cost, batch_headline, render_batch
+from automl.report.batch_page import batch_cost, batch_headline, batch_rows, render_batch
 
 MOMENT = datetime(2026, 3, 2, 22, 30, 30)
 VALID = "task: classification\ndata: {path: .}\ntarget: {device: local, latency: 10ms}\n"
@@ -159,6 +159,22 @@ def test_the_page_escapes_names_and_links_reports() -> None:
     assert "<i> b" not in page
     assert 'href="01-a/x%20y/report.html"' in page
     assert "line &lt;1&gt;" in page
+
+
+@pytest.mark.parametrize(
+    ("got", "is_proven", "shown"),
+    [("4 ms", True, "4 ms"), ("4 ms", False, "4 ms (predicted)"), ("", False, "–")],
+)
+def test_the_page_marks_a_latency_that_was_only_predicted(
+    got: str, is_proven: bool, shown: str
+) -> None:
+    target = BatchTarget("pi", "net@128/float32", 0.9, "latency p95 <= 10 ms", got, True, is_proven)
+    row = entry(status=BatchStatus.FITS, targets=(target,))
+    made = Batch((row,), "2026-03-02T18:00:00+01:00")
+    assert [one.latency for one in batch_rows(made)] == [shown]
+    page = render_batch(made)
+    assert ("4 ms (predicted)" in page) == (shown == "4 ms (predicted)")
+    assert ("(predicted)" in page) == (shown == "4 ms (predicted)")
 
 
 @dataclasses.dataclass

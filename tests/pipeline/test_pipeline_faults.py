@@ -10,7 +10,6 @@ import random
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,7 +32,8 @@ from automl.records import Recipe
 MARK = f"AUTOML_TEST_MARK=faults-{os.getpid()}"
 SEED = 20_261_123
 LATEST_S = 20.0
-"""Kills come at most so long after a run has a folder; a whole run takes about as long."""
+"""Kills come at most so long after a run has a folder, and not later than its next result."""
+PATIENCE_S = 240.0
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,9 @@ class Killed:
     kept: dict[str, tuple[str, int]]
     """Results that were there at a kill."""
     moments: tuple[float, ...]
+    """Seconds."""
+    codes: tuple[int, ...]
+    """How each driver ended that was killed."""
     last: subprocess.CompletedProcess[str]
 
 
@@ -60,22 +63,36 @@ def killed(reference: Finished, tmp_path_factory: pytest.TempPathFactory) -> Kil
         shutil.copyfile(reference.project / name, project / name)
     run, rng = project / "runs" / "paper", random.Random(SEED)
     moments = tuple(rng.uniform(0.0, LATEST_S) for _ in range(2))
-    kept = kill(run, project, moments[0], group=True, begin=("run", "paper.yaml"))
-    kept |= kill(run, project, moments[1], group=False, begin=("resume", "runs/paper"))
-    return Killed(run, kept, moments, run_automl("resume", "runs/paper", cwd=project))
+    first = kill(run, project, moments[0], group=True, begin=("run", "paper.yaml"))
+    kept = results(run)
+    second = kill(run, project, moments[1], group=False, begin=("resume", "runs/paper"), least=1)
+    kept |= results(run)
+    last = run_automl("resume", "runs/paper", cwd=project)
+    return Killed(run, kept, moments, (first, second), last)
 
 
 def kill(
-    run: Path, project: Path, moment: float, *, group: bool, begin: tuple[str, ...]
-) -> dict[str, tuple[str, int]]:
-    """Kill a driver so long after the run has a folder; return the results that were there then.
+    run: Path, project: Path, moment: float, *, group: bool, begin: tuple[str, ...], least: int = 0
+) -> int:
+    """Kill a driver so long after the run has a folder, or at a new result; return how it ended.
 
     What the driver left behind may go on for a moment: what it still writes is a result like any other.
+
+    Args:
+        least: results that there must be first.
     """
     with driver(*begin, cwd=project) as process:
         assert wait_for((run / "run.json").exists, seconds=60.0)
-        time.sleep(moment)
+        before = results(run)
+        wait_for(lambda: results(run) != before, seconds=moment)
+        assert wait_for(lambda: len(results(run)) >= least, seconds=PATIENCE_S)
+        assert process.poll() is None, "the driver had ended before the kill"
         (os.killpg if group else os.kill)(process.pid, signal.SIGKILL)
+        return process.wait()
+
+
+def results(run: Path) -> dict[str, tuple[str, int]]:
+    """Return content and time of change of every result."""
     return hash_tree(run / "trials", "result.json")
 
 
@@ -101,10 +118,15 @@ def recipes(run: Path) -> list[tuple[str, str, Recipe]]:
     return [(t.id, t.rung, t.recipe) for t in RunFolder(run).read_trials()]
 
 
+def test_the_driver_was_alive_at_each_kill_and_a_trial_had_ended(killed: Killed) -> None:
+    assert killed.codes == (-signal.SIGKILL, -signal.SIGKILL), killed.moments
+    assert killed.kept
+
+
 def test_it_ends_with_every_trial_that_had_ended_and_none_is_run_again(killed: Killed) -> None:
     assert killed.last.returncode == 0, (killed.moments, killed.last.stderr)
     assert "Traceback" not in killed.last.stderr
-    now = hash_tree(killed.run / "trials", "result.json")
+    now = results(killed.run)
     assert {name: now.get(name) for name in killed.kept} == killed.kept
 
 

@@ -6,18 +6,41 @@ import importlib.util
 import json
 import os
 import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+from bundle_maker import copy_images
 from ray_machines import machines, wait_until_up
-from run_maker import command, wait_for
+from run_maker import command, hash_tree, wait_for, write_space, write_spec
 
 from automl.errors import RunError, SpecError
+from automl.pipeline.batch import read_batch
+from automl.pipeline.folder import RunFolder
 from automl.pipeline.job import jobs, pack_specs, submit
+from automl.storage import sha256_file
 
 HAS_JOBS = all(importlib.util.find_spec(name) for name in ("aiohttp_cors", "opencensus"))
 SPACE = "version: 1\n"
 SPEC = "task: classification\ndata: DATA\ntarget: {device: DEVICE, latency: 10ms}\n"
+TRIALS = 6
+"""Enough that some are left when the first has ended; each takes a second or two."""
+ENDED = ("FAILED", "SUCCEEDED", "STOPPED")
+SPARED = "test-efficientnet"
+"""One network in one form is enough, and sooner measured."""
+ASK_AGAIN_S = 2.0
+"""Each answer takes a process of its own, and with it the time of the computer that trains."""
+
+
+def on_a_cluster(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark a test that hands jobs to a cluster, whose head has a fixed address."""
+    needs_jobs = pytest.mark.skipif(not HAS_JOBS, reason="Ray's Jobs API needs the extra 'cluster'")
+    marked: Callable[..., None] = pytest.mark.alone(needs_jobs(test))
+    return marked
 
 
 def write(folder: Path, *, data: str = "/images", device: str = "local", more: str = "") -> Path:
@@ -99,41 +122,168 @@ def test_without_the_full_ray_the_remedy_is_told() -> None:
     )
 
 
-@pytest.mark.alone  # its head has a fixed address
-@pytest.mark.skipif(not HAS_JOBS, reason="Ray's Jobs API needs the extra 'cluster'")
-def test_specs_are_handed_to_a_real_cluster_and_followed(tmp_path: Path) -> None:
-    file = write(tmp_path / "specs", data="/nowhere/at/all")
-    address = "http://127.0.0.1:8299"
+@dataclass
+class Story:
+    """Two jobs on one cluster: one without its images, one that is stopped and submitted again."""
+
+    output: Path
+    """Of the job that was submitted twice."""
+    failed: dict[str, Any] = field(default_factory=dict)
+    stopped: dict[str, Any] = field(default_factory=dict)
+    ended: dict[str, Any] = field(default_factory=dict)
+    """Each as ``automl status JOB --json`` has it in the end."""
+    seen: list[str] = field(default_factory=list)
+    """The states of the job that was submitted again, in their order."""
+    listed: list[dict[str, Any]] = field(default_factory=list)
+    kept: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """The results that were there when the job had stopped."""
+    refused: subprocess.CompletedProcess[str] | None = None
+
+    @property
+    def run(self) -> Path:
+        return self.output / "01-paper" / "paper"
+
+
+@dataclass(frozen=True)
+class Laptop:
+    """Where people type commands; it knows the cluster's address and token.
+
+    Ray reads how it authenticates once a process, so that each command is one of its own.
+    """
+
+    address: str
+    token: Mapping[str, str]
+
+    def automl(self, *words: object, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command(*words, "--address", self.address),
+            env={**os.environ, **self.token, **more},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def submit(self, file: Path, output: Path) -> str:
+        handed = self.automl("submit", file, "--output", output)
+        assert handed.returncode == 0, handed.stderr
+        return handed.stdout.strip()
+
+    def status(self, *job: str) -> Any:
+        listed = self.automl("status", *job, "--json")
+        assert listed.returncode == 0, listed.stderr
+        return json.loads(listed.stdout)
+
+    def follow(self, job: str, *, seconds: float) -> list[dict[str, Any]]:
+        """Ask for a job until it has ended; return all that was answered."""
+        answers: list[dict[str, Any]] = []
+
+        def has_ended() -> bool:
+            time.sleep(ASK_AGAIN_S)
+            answers.append(self.status(job))
+            return answers[-1]["status"] in ENDED
+
+        assert wait_for(has_ended, seconds=seconds), answers[-1]
+        return answers
+
+    def stop(self, job: str) -> None:
+        """End a job as whoever looks after the cluster does, with Ray's own command."""
+        words = [
+            sys.executable,
+            "-c",
+            "from ray.scripts.scripts import main; main()",
+            "job",
+            "stop",
+        ]
+        subprocess.run(
+            [*words, "--address", self.address, job],
+            env={**os.environ, **self.token},
+            capture_output=True,
+            check=True,
+        )
+
+
+@pytest.fixture(scope="module")
+def story(paper_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    place = tmp_path_factory.mktemp("jobs")
+    data = copy_images(paper_images, place / "images", each=16)
+    specs = place / "specs"
+    specs.mkdir()
+    space = write_space(specs / "space.yaml", epochs=12)
+    text = space.read_text().replace("schemes: [float32, int8-static]", "schemes: [float32]")
+    space.write_text("".join(line for line in text.splitlines(True) if SPARED not in line))
+    paper = write_spec(specs / "paper.yaml", data, time_s=120, trials=TRIALS)
+    gone = write(place / "gone", data="/nowhere/at/all")
+    told = Story(place / "out")
     with machines(isolated=False) as cluster:
         head = cluster.start("head", cpus=2, dashboard_port=8299)
         wait_until_up(head)
-        names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
-        token = {name: cluster.environment[name] for name in names}
+        token = {name: cluster.environment[name] for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
+        laptop = Laptop("http://127.0.0.1:8299", token)
+        absent = laptop.submit(gone, place / "other")
+        first = laptop.submit(paper, told.output)
+        wait_for(lambda: hash_tree(told.run / "trials", "result.json"), seconds=120)
+        laptop.stop(first)
+        told.stopped = laptop.follow(first, seconds=60)[-1]
+        wait_for(lambda: not RunFolder(told.run).is_locked(), seconds=60)
+        told.kept = hash_tree(told.run / "trials", "result.json")
+        told.failed = laptop.status(absent)
 
-        # Ray reads how it authenticates once a process, so that each command is one of its own.
-        def automl(*words: object, **more: str) -> subprocess.CompletedProcess[str]:
-            return subprocess.run(
-                command(*words, "--address", address),
-                env={**os.environ, **token, **more},
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+        answers = laptop.follow(laptop.submit(paper, told.output), seconds=180)
+        told.seen = list(dict.fromkeys(answer["status"] for answer in answers))
+        told.ended = answers[-1]
+        told.listed = laptop.status()
+        told.refused = laptop.automl("status", RAY_AUTH_TOKEN="0" * 64)
+    return told
 
-        def batches() -> list[dict[str, str]]:
-            listed = automl("status", "--json")
-            assert listed.returncode == 0, listed.stderr
-            found: list[dict[str, str]] = json.loads(listed.stdout)
-            return found
 
-        handed = automl("submit", str(file), "--output", str(tmp_path / "out"))
-        assert handed.returncode == 0, handed.stderr
-        job = handed.stdout.strip()
-        assert wait_for(lambda: batches()[0]["status"] in ("FAILED", "SUCCEEDED"), seconds=90)
-        (known,) = batches()
-        assert (known["id"], known["status"], known["specs"]) == (job, "FAILED", "line")
-        ended = automl("status", job)
-        assert "The data path '/nowhere/at/all' does not exist." in ended.stdout
-        refused = automl("status", RAY_AUTH_TOKEN="0" * 64)
-        assert refused.returncode == 2
-        assert "RAY_AUTH_TOKEN" in refused.stderr
+@on_a_cluster
+def test_a_job_whose_data_no_node_sees_fails_with_the_reason(story: Story) -> None:
+    assert (story.failed["status"], story.failed["specs"]) == ("FAILED", "line")
+    said = "\n".join(story.failed["log"])
+    assert "The data path '/nowhere/at/all' does not exist." in said
+
+
+@on_a_cluster
+def test_a_job_that_was_stopped_goes_on_when_it_is_submitted_again(story: Story) -> None:
+    assert story.stopped["status"] == "STOPPED"
+    assert story.kept
+    state = RunFolder(story.run).read_state()
+    assert state is not None
+    assert state.resumed == 1
+    after = hash_tree(story.run / "trials", "result.json")
+    assert {name: after[name] for name in story.kept} == story.kept
+    trained = [t for t in RunFolder(story.run).read_trials() if t.rung == "train"]
+    assert len(trained) == TRIALS
+
+
+@on_a_cluster
+def test_a_job_is_followed_to_its_end_with_what_was_asked_for(story: Story) -> None:
+    assert story.seen[-1] == "SUCCEEDED", story.ended["log"]
+    assert "RUNNING" in story.seen
+    assert "The spec fits." in "\n".join(story.ended["log"])
+    batch = read_batch(story.output)
+    assert batch is not None
+    assert [(e.name, e.status.value) for e in batch.entries] == [("paper", "fits")]
+    selection = RunFolder(story.run).read_selection()
+    assert selection is not None
+    (chosen,) = selection.targets
+    assert chosen.winner is not None
+    model = story.run / "bundle" / "local" / "model.onnx"
+    assert sha256_file(model) == chosen.winner.sha256
+    assert (story.run / "report.html").is_file()
+
+
+@on_a_cluster
+def test_jobs_are_listed_with_the_newest_first(story: Story) -> None:
+    assert [(job["specs"], job["status"], job["output"]) for job in story.listed] == [
+        ("paper", "SUCCEEDED", str(story.output)),
+        ("paper", "STOPPED", str(story.output)),
+        ("line", "FAILED", str(story.output.parent / "other")),
+    ]
+
+
+@on_a_cluster
+def test_another_token_is_refused(story: Story) -> None:
+    assert story.refused is not None
+    assert story.refused.returncode == 2
+    assert "RAY_AUTH_TOKEN" in story.refused.stderr

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from run_maker import wait_for
 
 from automl.errors import RunError
 from automl.pipeline.folder import RunFolder, RunState
-from automl.pipeline.mirror import local_run, mirrored, new_run_path, peek_run
+from automl.pipeline.mirror import Owner, local_run, mirrored, new_run_path, peek_run
 from automl.pipeline.remote_store import RemoteStore, is_remote, joined
 from automl.storage import cache_folder
 
@@ -38,7 +39,8 @@ def output(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = shutil.which("moto_server")
+    beside_python = Path(sys.executable).parent
+    server = shutil.which("moto_server", path=f"{beside_python}{os.pathsep}{os.environ['PATH']}")
     if server is None:
         pytest.skip("needs an S3 server: moto_server of the package moto[server]")
     with socket.create_server(("127.0.0.1", ANY_PORT)) as free:
@@ -189,24 +191,75 @@ def test_a_second_owner_is_refused_and_one_that_is_gone_is_followed(output: str)
     path = new_run_path(output, "owned")
     begin(path)
     address = joined(output, "owned")
-    owner = {"host": "elsewhere", "process": 17}
-    RemoteStore(address).write("owner.json", json.dumps(owner).encode())
+    owner = Owner(17, "elsewhere", "2026-03-02T18:00:00+00:00")
+    RemoteStore(address).write("owner.json", owner.to_json())
     with (
         pytest.raises(RunError) as caught,
         mirrored(output, path, note=lambda _: None),
     ):
         pass
     assert str(caught.value) == (
-        f"'{address}' is in use by process 17 on elsewhere. Wait for it to end; if that machine is "
-        "gone, try again in 75 s."
+        f"'{address}' is in use by process 17 on elsewhere since 2026-03-02T18:00:00+00:00. Wait for "
+        "it to end; if that machine is gone, try again in 75 s."
     )
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    gone = {"host": socket.gethostname(), "process": ended.pid}
-    RemoteStore(address).write("owner.json", json.dumps(gone).encode())
+    gone = Owner(ended.pid, socket.gethostname(), "2026-03-02T18:00:00+00:00")
+    RemoteStore(address).write("owner.json", gone.to_json())
     with mirrored(output, path, note=lambda _: None):
-        assert RemoteStore(address).has("owner.json")
+        found = json.loads(RemoteStore(address).read("owner.json"))
+        assert (found["process"], found["host"]) == (os.getpid(), socket.gethostname())
+        assert abs(datetime.now(UTC) - datetime.fromisoformat(found["since"])).total_seconds() < 60
     assert not RemoteStore(address).has("owner.json")
+
+
+def cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def flip_a_digit(content: bytes) -> bytes:
+    """Return an owner with one bit of its process flipped: still JSON, and another process."""
+    place = content.index(b'"process": ') + len(b'"process": ')
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+def flip_a_brace(content: bytes) -> bytes:
+    return bytes([content[0] ^ 1]) + content[1:]
+
+
+def empty(content: bytes) -> bytes:
+    return b""
+
+
+def without_names(content: bytes) -> bytes:
+    return b"[17]"
+
+
+@pytest.mark.parametrize("how", [cut, flip_a_digit, flip_a_brace, empty, without_names])
+def test_an_owner_whose_file_is_damaged_is_refused_as_unknown_until_it_is_old(
+    tmp_path: Path, how: Callable[[bytes], bytes]
+) -> None:
+    output = f"file://{tmp_path}/shared/runs"
+    path = new_run_path(output, "damaged")
+    begin(path)
+    address = joined(output, "damaged")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    gone = Owner(ended.pid, socket.gethostname(), "2026-03-02T18:00:00+00:00").to_json()
+    RemoteStore(address).write("owner.json", how(gone))
+    with pytest.raises(RunError) as caught, mirrored(output, path, note=lambda _: None):
+        pass
+    assert str(caught.value) == (
+        f"'{address}' is in use by an unknown process ('owner.json' is damaged). Wait for it to end; "
+        "if that machine is gone, try again in 75 s."
+    )
+    file = tmp_path / "shared" / "runs" / "damaged" / "owner.json"
+    assert file.read_bytes() == how(gone)
+    long_ago = time.time() - 80.0
+    os.utime(file, (long_ago, long_ago))
+    with mirrored(output, path, note=lambda _: None):
+        assert json.loads(file.read_bytes())["process"] == os.getpid()
+    assert not file.exists()
 
 
 def test_storage_that_does_not_answer_is_told_before_a_run_begins() -> None:

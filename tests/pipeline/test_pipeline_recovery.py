@@ -14,7 +14,7 @@ from run_maker import Finished, shared_run
 from automl.errors import RunError
 from automl.pipeline.folder import RunFolder
 from automl.pipeline.recovery import is_complete, recover, recover_state
-from automl.records import TrialResult
+from automl.records import Probe, TrialResult
 
 Damage = Callable[[bytes, random.Random], bytes]
 STAGES = ("data.json", "audit.json", "quality.json", "plan.json", "selection.json")
@@ -127,6 +127,30 @@ def test_a_trial_whose_result_is_damaged_is_repeated_and_no_other(
     assert interrupted.read_trials() == kept
     (again,) = interrupted.read_unfinished()
     assert (again.number, again.recipe) == (lost.number, lost.recipe)
+
+
+@pytest.mark.parametrize("how", [cut, flip])
+def test_a_probe_that_is_damaged_is_repeated_and_no_other(
+    interrupted: RunFolder, how: Damage
+) -> None:
+    first, second = (
+        Probe(name, "net_a", 128, {"net": 0.9}, {"net": "ridge"}, {}, 9, None, {"setup": 0.1}, at)
+        for name, at in (("net_a-128", 5.0), ("net_b-128", 7.0))
+    )
+    for probe in (first, second):
+        interrupted.write_probe(probe)
+    file = interrupted.path / "probes" / f"{second.id}.json"
+    damage(file, how)
+    torn = file.read_bytes()
+    assert interrupted.read_probe(second.id) is None
+    assert recover(interrupted, interrupted.read_spec()) == (
+        f"Probe {second.id} must be repeated: 'probes/{second.id}.json' is damaged.",
+    )
+    assert interrupted.read_probes() == (first,)
+    assert file.with_name(f"{file.name}.damaged").read_bytes() == torn
+    interrupted.write_probe(second)
+    assert recover(interrupted, interrupted.read_spec()) == ()
+    assert interrupted.read_probes() == (first, second)
 
 
 def deliverable(folder: RunFolder) -> tuple[TrialResult, str]:

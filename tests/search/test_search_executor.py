@@ -13,6 +13,7 @@ from record_makers import architecture, space, trial
 
 from automl.errors import RunError
 from automl.records import PlannedArchitecture, TrialStatus
+from automl.search import executor
 from automl.search.executor import Resources, StepReport, search
 from automl.search.ladder import Ladder
 from automl.search.study import Assignment, StudySpace, assignment_parameters
@@ -57,11 +58,36 @@ class Factory:
 
 
 @dataclass
+class KeepingSession:
+    """Keeps in a folder how many steps each trial made, and goes on from there in any process."""
+
+    assignment: Assignment
+    folder: Path
+
+    def step(self) -> StepReport:
+        kept = self.folder / self.assignment.id
+        steps = 1 + (int(kept.read_text()) if kept.exists() else 0)
+        kept.write_text(str(steps))
+        return StepReport(0.1, min(steps, 3), min(100, 30 * steps), steps > 3, f"step {steps}")
+
+
+@dataclass(frozen=True)
+class KeepingFactory:
+    folder: Path
+
+    def __call__(self, assignment: Assignment) -> KeepingSession:
+        with (self.folder / "processes").open("a") as processes:
+            processes.write(f"{os.getpid()}\n")
+        return KeepingSession(assignment, self.folder)
+
+
+@dataclass
 class Diary:
     begun: list[Assignment] = field(default_factory=list)
     finished: list[str] = field(default_factory=list)
     ended_early: list[str] = field(default_factory=list)
     died: list[str] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
     screen: Any = field(default_factory=threading.RLock)
     """A terminal's progress holds such a lock, which cannot be pickled."""
 
@@ -69,6 +95,7 @@ class Diary:
         self.begun.append(assignment)
 
     def stepped(self, assignment: Assignment, report: StepReport) -> None:
+        self.steps.append(report.text)
         if report.done:
             self.finished.append(assignment.id)
 
@@ -130,6 +157,39 @@ def test_a_killed_trial_ends_alone_and_weak_ones_end_early() -> None:
     assert len(diary.begun) == 6
     accounted = {*diary.finished, *diary.ended_early, *diary.died}
     assert accounted == {a.id for a in diary.begun}
+
+
+def test_a_trial_that_is_paused_goes_on_in_another_process_from_what_its_session_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No scheduler of a search pauses; Tune can, and what its actor does then must hold."""
+    from ray.tune import TuneConfig
+    from ray.tune.schedulers import FIFOScheduler
+
+    class PausingOnce(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped
+        """Pauses each trial after its first step: Tune saves it, and restores it when it goes on."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self._paused: set[str] = set()
+
+        def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+            if trial.trial_id in self._paused:
+                return str(self.CONTINUE)
+            self._paused.add(trial.trial_id)
+            return str(self.PAUSE)
+
+    def without_reuse(**given: Any) -> Any:
+        return TuneConfig(**{**given, "reuse_actors": False})
+
+    monkeypatch.setattr(executor, "_scheduler", lambda trials: PausingOnce())
+    monkeypatch.setattr("ray.tune.TuneConfig", without_reuse)
+    diary = Diary()
+    run_search(diary, factory=KeepingFactory(tmp_path), trials=1)
+    assert diary.died == []
+    assert diary.steps == ["step 1", "step 2", "step 3", "step 4"]
+    before, after = (tmp_path / "processes").read_text().split()
+    assert before != after
 
 
 def test_a_resumed_search_counts_past_trials_and_goes_on_with_their_numbers() -> None:

@@ -97,6 +97,33 @@ def test_the_loss_falls_on_real_photographs(train: Examples, val: Examples) -> N
     assert all(e.seconds > 0 for e in epochs)
 
 
+@pytest.mark.parametrize("backbone", ["test_efficientnet", "test_resnet"])
+def test_images_and_weights_of_a_step_lie_with_their_channels_last(
+    train: Examples, val: Examples, backbone: str
+) -> None:
+    learning = trainer(train, val, backbone=backbone)
+    convolutions = [m for m in learning._module.modules() if isinstance(m, nn.Conv2d)]
+    batches: list[Tensor] = []
+
+    def note(convolution: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if convolution.training:
+            batches.append(inputs[0])
+
+    convolutions[0].register_forward_pre_hook(note)
+    learning.run_epoch()
+    weights = [
+        c.weight for c in convolutions if c.in_channels > c.groups and c.kernel_size > (1, 1)
+    ]
+    assert len(batches) >= 6, "steps of an epoch"
+    assert len(weights) > 1
+    assert all(is_channels_last(one) for one in (*batches, *weights))
+
+
+def is_channels_last(tensor: Tensor) -> bool:
+    """Whether it lies so, and not as well in the usual order, as what has one channel or pixel does."""
+    return tensor.is_contiguous(memory_format=torch.channels_last) and not tensor.is_contiguous()
+
+
 def test_a_seed_repeats_a_training_exactly(train: Examples, val: Examples) -> None:
     losses, states = [], []
     for seed in (7, 7, 8):

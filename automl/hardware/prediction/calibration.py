@@ -46,7 +46,7 @@ __all__ = [
 _log = logging.getLogger(__name__)
 _VERSION = 2
 """Raised when a calibration holds other things, so that older ones are not used."""
-_FIT_VERSION = 4
+_FIT_VERSION = 5
 """Raised when fits are found otherwise, so that older ones are not used."""
 
 

@@ -31,8 +31,8 @@ from automl.records.spec import Scope
 __all__ = ["CATALOGUE_FACTOR", "Forecaster", "rates_of"]
 
 CATALOGUE_FACTOR = 2.2
-"""How many times faster or slower than its published figures say a device may be: holds 95 % of the
-published and own measurements in docs/measurements.md."""
+"""How many times faster or slower than its published figures say a device may be. A judgement: it holds the
+few published latencies that it was checked against (docs/devices.md)."""
 _MEGAPIXEL_MS = {"frame": 1.0, "file": 12.0}
 """Of handing over a frame and of decoding a JPEG, on one core of a desktop processor (measured)."""
 _SLOW_CORE = 3.0

@@ -102,7 +102,7 @@ class FormModel:
         """
         cross = self._likeness(_features([(one, network_bytes) for one in operators]))
         factor = np.clip(cross @ self._pull, *self._bounds)
-        known = np.einsum("ij,jk,ik->i", cross, self._inverse, cross)
+        known = ((cross @ self._inverse) * cross).sum(axis=1)
         spread = np.sqrt(np.maximum(self.settings.spread**2 - known, 0.0))
         return self._by_rule(_parts(operators)) * np.exp(self._middle + factor), spread
 
