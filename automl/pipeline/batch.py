@@ -69,13 +69,15 @@ def known_batch(folder: Path) -> Batch | None:
     Raises:
         RunError: when its state is damaged.
     """
-    found = read_batch(folder)
-    if found is None and (folder / _STATE).exists():
+    try:
+        return read_record(folder / _STATE, Batch)
+    except FileNotFoundError:
+        return None
+    except DamagedFileError:
         raise RunError(
             f"'{escape(str(folder / _STATE))}' is damaged, so what the batch did cannot be told. Give the "
             "same `automl batch` command again: it takes over every run that is finished."
-        )
-    return found
+        ) from None
 
 
 def run_batch(

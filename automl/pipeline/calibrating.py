@@ -80,17 +80,14 @@ def calibrate(
     ran = [
         (file, answer) for file, answer in zip(files, answers, strict=True) if answer is not None
     ]
-    if len(ran) < FEWEST_NETWORKS:
-        raise AutomlError(
-            f"Only {len(ran)} of {len(files)} networks of the calibration set ran on "
-            f"'{device.name}'; at least {FEWEST_NETWORKS} are needed. Run `automl doctor` there."
-        )
+    _check_enough(len(ran), len(files), device.name)
     known = _operators([file for file, _ in ran], is_here, threads, progress)
     found = [
         calibrated_file(file.name, operators, answer)
         for (file, answer), operators in zip(ran, known, strict=True)
         if operators is not None
     ]
+    _check_enough(len(found), len(files), device.name)
     frame, file_cost = _call_costs(device, called, threads)
     shown = _profile_galleries(galleries, threads, progress) if is_here else ()
     calibration = Calibration(
@@ -105,6 +102,14 @@ def calibrate(
     )
     save_calibration(calibration)
     return calibration
+
+
+def _check_enough(ran: int, files: int, device: str) -> None:
+    if ran < FEWEST_NETWORKS:
+        raise AutomlError(
+            f"Only {ran} of {files} networks of the calibration set ran on '{device}'; at least "
+            f"{FEWEST_NETWORKS} are needed. Run `automl doctor` there."
+        )
 
 
 def _operators(

@@ -56,12 +56,13 @@ PLANNING_RUNS = 72
 """The fewest with which a 95 % interval of the 95th percentile has an upper end."""
 PLANNING_SECONDS = 2.0
 BRIEF_SECONDS = 0.3
-"""Enough to tell which of two forms of a network is faster, where nothing else is open."""
+"""Of two forms of a network, where nothing else is open than which is the faster. A slow one takes longer: as
+many runs as a percentile needs."""
 PLANNING_LONGEST_SECONDS = 8.0
 """A slow network is timed for so long at most: a plan only chooses what to train, and the proof times
 the winner in full."""
 _FILES_AT_ONCE = 12
-"""Models measured in turns in one process: they are all in memory at once."""
+"""Models measured in turns in one process, or looked into side by side: they are all in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,8 @@ class MeasuringGauge:
                 if isinstance(outcome, MeasureFailure):
                     found.append(self._unknown(outcome))
                     continue
-                if not outcome.is_disturbed:
+                is_worse = file in briefly and self._recall(file, is_brief=False) is not None
+                if not (outcome.is_disturbed or is_worse):
                     self._cache.put(self.key(file), outcome)
                 found.append(outcome)
         return found
@@ -258,7 +260,7 @@ class PredictingGauge:
 
         Each is looked at by onnxruntime with one thread, so several are looked at side by side.
         """
-        with ThreadPoolExecutor(usable_cores()) as threads:
+        with ThreadPoolExecutor(min(usable_cores(), _FILES_AT_ONCE)) as threads:
             return list(threads.map(self._predict, files))
 
     def _predict(self, file: ExportedFile) -> Answer:

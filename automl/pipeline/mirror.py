@@ -159,7 +159,7 @@ def _read_owner(content: bytes) -> Owner | None:
         words = json.loads(content)
         owner = Owner(int(words["process"]), str(words["host"]), str(words["since"]))
         is_whole = words["sha256"] == sha256_bytes(str(owner).encode())
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     return owner if is_whole else None
 

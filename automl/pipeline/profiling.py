@@ -22,7 +22,11 @@ def profile_calmly(
 ) -> list[tuple[Profiled, ...] | None]:
     """Time the operators of files, all of them once a round; of each file the calmest round counts.
 
-    A file that does not run is ``None`` from its first round on, and that is told.
+    A file that fails in one round is ``None``, and that is told.
+
+    Raises:
+        OSError: the disk is full, or cannot be written.
+        MemoryError: there is too little of it.
     """
     calmest: dict[int, tuple[Profiled, ...]] = {}
     failed: set[int] = set()
@@ -33,6 +37,8 @@ def profile_calmly(
                 continue
             try:
                 seen = _profile(file, threads)
+            except (OSError, MemoryError):
+                raise
             except Exception as error:  # noqa: BLE001 - of onnxruntime: others can do without this file
                 progress(f"left out: {file.name}: {error}")
                 failed.add(place)

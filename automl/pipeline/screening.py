@@ -8,7 +8,7 @@ measured in the proof in any case, so a wrong prediction may cost a candidate or
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum
+from dataclasses import dataclass
 
 from automl.pipeline.devices import Predictor
 from automl.pipeline.gauges import Answer, MeasuringGauge, PredictingGauge, TimedFrame
@@ -20,12 +20,11 @@ from automl.search.limits import limit_failed
 __all__ = ["ScreeningGauge", "is_settled"]
 
 
-class _Open(Enum):
-    """What a forecast leaves open of a file."""
+@dataclass(frozen=True)
+class _Pair:
+    """A forecast that is sure of the limits, but not whether float32 or 8 bits is the faster."""
 
-    ALL = "all"
-    ORDER = "order"
-    """Only whether float32 or 8 bits is the faster: it fits in any case."""
+    forecast: Forecast
 
 
 class ScreeningGauge:
@@ -46,35 +45,47 @@ class ScreeningGauge:
         """Return earlier measurements, or earlier forecasts that settle the case."""
         found = self._screened(files, self._predicting.recall(files))
         whole = self._measuring.recall(files)
-        brief = self._measuring.recall(files, briefly=_briefly(files, found))
+        rough = self._measuring.recall(files, briefly=_compared(files, found))
+        again = self._contradicted(files, found, rough)
         return [
-            own or (None if self._is_open(rough) else rough) or _forecast(other)
-            for own, rough, other in zip(whole, brief, found, strict=True)
+            own or (brief if file.architecture not in again else None) or _forecast(one)
+            for file, own, brief, one in zip(files, whole, rough, found, strict=True)
         ]
 
     def ask(self, files: Sequence[ExportedFile]) -> list[Answer]:
         """Predict all files, and measure those that stay open.
 
-        A brief measurement that leaves open what the forecast was sure of is made again in full.
+        Where a brief measurement is not as sure of the limits as the forecast, or says otherwise, all that
+        was measured of its network is measured again in full, in turns.
         """
         found = self._screened(files, self._predicting.ask(files))
         open_files = [f for f, one in zip(files, found, strict=True) if not _forecast(one)]
-        brief = _briefly(files, found)
+        brief = _compared(files, found)
         answers = dict(zip(open_files, self._measuring.ask(open_files, briefly=brief), strict=True))
-        again = [f for f, one in answers.items() if f in brief and self._is_open(one)]
+        wrong = self._contradicted(files, found, [answers.get(file) for file in files])
+        again = [file for file in answers if file.architecture in wrong]
         answers.update(zip(again, self._measuring.ask(again), strict=True))
         return [_forecast(one) or answers[f] for f, one in zip(files, found, strict=True)]
 
-    def _is_open(self, answer: Answer | None) -> bool:
-        """Whether a measurement leaves a limit open."""
-        if not isinstance(answer, Measurement):
-            return False
-        return not all(is_settled(target, answer) for target in self.targets)
+    def _contradicted(
+        self,
+        files: Sequence[ExportedFile],
+        found: Sequence[Forecast | _Pair | None],
+        answers: Sequence[Answer | None],
+    ) -> frozenset[str]:
+        """Return the architectures of which a brief measurement does not say of the limits, and as surely,
+        what the forecast said."""
+        return frozenset(
+            file.architecture
+            for file, one, answer in zip(files, found, answers, strict=True)
+            if isinstance(one, _Pair) and isinstance(answer, Measurement)
+            if any(_differ(target, one.forecast, answer) for target in self.targets)
+        )
 
     def _screened(
         self, files: Sequence[ExportedFile], predicted: Sequence[Answer | None]
-    ) -> list[Forecast | _Open]:
-        """Return what settles each file, or what is open of it.
+    ) -> list[Forecast | _Pair | None]:
+        """Return what settles each file; ``None`` of those that are open.
 
         What fits in any case is open while it is open whether it is slower than float32, which fits too.
         """
@@ -82,15 +93,14 @@ class ScreeningGauge:
         plain = {
             file.architecture: place for place, file in enumerate(files) if file.scheme == "float32"
         }
-        found: list[Forecast | _Open] = [one or _Open.ALL for one in settled]
+        found: list[Forecast | _Pair | None] = list(settled)
         for place, file in enumerate(files):
             other = plain.get(file.architecture, place)
             own, float32 = settled[place], settled[other]
             if other == place or not (self._fits(own) and self._fits(float32)):
                 continue
             if own is None or float32 is None or not is_order_settled(own, float32):
-                for one in (place, other):
-                    found[one] = _Open.ALL if settled[one] is None else _Open.ORDER
+                found[place], found[other] = (one and _Pair(one) for one in (own, float32))
         return found
 
     def _fits(self, forecast: Forecast | None) -> bool:
@@ -119,11 +129,16 @@ def is_settled(target: Target, evidence: Evidence) -> bool:
     )
 
 
-def _forecast(one: Forecast | _Open) -> Forecast | None:
+def _differ(target: Target, forecast: Forecast, measured: Measurement) -> bool:
+    fits = limit_failed(target, forecast) is None
+    return not is_settled(target, measured) or (limit_failed(target, measured) is None) != fits
+
+
+def _forecast(one: Forecast | _Pair | None) -> Forecast | None:
     return one if isinstance(one, Forecast) else None
 
 
-def _briefly(
-    files: Sequence[ExportedFile], found: Sequence[Forecast | _Open]
+def _compared(
+    files: Sequence[ExportedFile], found: Sequence[Forecast | _Pair | None]
 ) -> frozenset[ExportedFile]:
-    return frozenset(f for f, state in zip(files, found, strict=True) if state is _Open.ORDER)
+    return frozenset(f for f, one in zip(files, found, strict=True) if isinstance(one, _Pair))

@@ -116,6 +116,17 @@ def test_a_precision_that_is_missed_by_more_has_wider_intervals_alone() -> None:
     assert after[False].factor(0.05, 5_000) < 1.15 * before[False].factor(0.05, 5_000)
 
 
+def test_one_network_of_a_precision_does_not_tell_how_sure_others_of_it_are() -> None:
+    noise = np.random.default_rng(5)
+    uneven = [
+        replace(one, p50_ms=one.p50_ms * float(noise.uniform(0.7, 1.3)))
+        for one in KNOWN
+        if not one.is_int8
+    ]
+    doubts = fit_profiled([*uneven, next(one for one in KNOWN if one.is_int8)]).fit.doubts
+    assert doubts[True].factor(0.05, 5_000) > 0.9 * doubts[False].factor(0.05, 5_000)
+
+
 def test_shapes_far_from_all_that_was_timed_widen_the_interval() -> None:
     model = fit_profiled(KNOWN)
     near, far = model.predict([[product(64, 64, 784)], [product(6_000, 6_000, 784)]])

@@ -171,15 +171,38 @@ def test_what_is_sure_to_fit_is_measured_briefly_where_only_the_order_is_open() 
     assert bench.seconds == {"one": PLANNING_SECONDS, "one-int8": BRIEF_SECONDS}
 
 
-def test_a_brief_measurement_that_leaves_the_limit_open_is_made_again_in_full() -> None:
+@pytest.mark.parametrize("int8_ms", [10.0, 20.0])  # open, and surely out
+def test_a_pair_is_measured_again_in_full_where_a_brief_look_says_other_than_the_forecast(
+    int8_ms: float,
+) -> None:
     predicted = Table({"one.onnx": 5.0, "one-int8.onnx": 4.9})
     plain, int8 = file("one"), replace(file("one-int8"), architecture="one", scheme="int8-static")
-    bench = Bench({"one": 5.0, "one-int8": 10.0})
+    bench = Bench({"one": 5.0, "one-int8": int8_ms})
     gauge = ScreeningGauge(measuring(bench), predicted, FRAME)
     found = gauge.ask([plain, int8])
-    assert bench.asked == [["one", "one-int8"], ["one-int8"]]
-    assert bench.seconds == {"one": BRIEF_SECONDS, "one-int8": PLANNING_SECONDS}
+    assert bench.asked == [["one", "one-int8"], ["one", "one-int8"]], (
+        "in turns, as they are compared"
+    )
+    assert bench.seconds == {"one": PLANNING_SECONDS, "one-int8": PLANNING_SECONDS}
     assert gauge.recall([plain, int8]) == found
+
+
+def test_a_brief_measurement_takes_no_place_of_a_full_one() -> None:
+    bench = Bench({"one": 5.0})
+    gauge = measuring(bench)
+    (whole,) = gauge.ask([file("one")])
+    gauge.ask([file("one")], briefly=[file("one")])
+    assert bench.seconds == {"one": BRIEF_SECONDS}
+    assert gauge.recall([file("one")]) == [whole]
+
+
+def test_files_are_predicted_side_by_side_in_their_order() -> None:
+    names = [f"file{number}" for number in range(40)]
+    table = Table({f"{name}.onnx": float(1 + n) for n, name in enumerate(names)})
+    found = PredictingGauge([PI], table, FRAME).ask([file(name) for name in names])
+    assert [one.p95_ms.value for one in found if isinstance(one, Forecast)] == pytest.approx(
+        [float(1 + n) for n in range(40)]
+    )
 
 
 def test_what_is_recalled_is_compared_as_well() -> None:

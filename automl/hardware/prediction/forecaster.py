@@ -7,6 +7,7 @@ figures say how fast a device could be, not how fast onnxruntime is on it: such 
 from __future__ import annotations
 
 import functools
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -214,11 +215,18 @@ def _measured_tails(calibration: Calibration) -> dict[str, float]:
     }
 
 
-@functools.lru_cache(maxsize=8)
 def _fitted(calibration: Calibration) -> LatencyModel | ProfiledModel:
+    """Return the model of a calibration, fitted once however many threads ask."""
+    with _FITTING:
+        return _fit_once(calibration)
+
+
+@functools.lru_cache(maxsize=8)
+def _fit_once(calibration: Calibration) -> LatencyModel | ProfiledModel:
     return model_of(calibration)
 
 
+_FITTING = threading.Lock()
 _known: dict[tuple[str, tuple[int, int]], tuple[Operator, ...]] = {}
 
 

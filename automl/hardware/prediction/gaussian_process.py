@@ -118,8 +118,8 @@ OPTIONS: dict[str, tuple[float, ...]] = {
     "window_length": (1.0, 2.0, 4.0),
     "noise": (0.005, 0.01, 0.02, 0.04, 0.08, 0.15),
 }
-"""What may be believed; the first three are factors of the base rates. A processor of many cores multiplies a
-thousand times faster than the base, and begins an operator hardly faster."""
+"""What may be believed; the first three are factors of the base rates. A processor of many cores multiplies
+hundreds of times faster than the base, and begins an operator hardly faster."""
 _STARTS = tuple(
     {
         "depthwise": depthwise,

@@ -191,9 +191,9 @@ def _doubt(misses: Array, spreads: Array, values_us: Array, alike: NDArray[np.bo
     """Return the doubt under which the misses of networks left out are most probable.
 
     Args:
-        alike: networks of one precision; all count where there is none.
+        alike: networks of one precision; all count where these are too few to tell.
     """
-    chosen = alike if alike.any() else ~alike
+    chosen = alike if alike.sum() >= FEWEST_NETWORKS else np.ones_like(alike)
     off, asked = misses[chosen], list(zip(spreads[chosen], values_us[chosen], strict=True))
 
     def claimed(doubt: Doubt) -> Array:
