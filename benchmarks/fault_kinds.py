@@ -120,7 +120,8 @@ def _stop_one_run(scene: Scene, name: str, left: list[_Way], each: int, latest_s
         ended = project.stop_after(moment, way.number, group=way.group)
         if not ended.hit:
             say(f"{way.row.fault}: the run had ended before {moment:.1f} s; tried again.")
-            next_s = max(2 * _EARLIEST_S, moment)
+            if not hits:
+                next_s = max(2 * _EARLIEST_S, moment)
             by_itself = check(project, ended, kept, scene.reference)
             break
         kept |= project.results()

@@ -57,7 +57,8 @@ def reference(paper_images: Path, tmp_path_factory: pytest.TempPathFactory) -> F
 
 @pytest.fixture(scope="module")
 def killed(reference: Finished, tmp_path_factory: pytest.TempPathFactory) -> Killed:
-    """A run of the reference's spec that is killed twice: with its group, and the driver alone."""
+    """A run of the reference's spec that is killed three times: early with its group, later the driver
+    alone, and once more with its group when the winner is chosen and the report is not written."""
     project = tmp_path_factory.mktemp("faults")
     for name in ("paper.yaml", "space.yaml"):
         shutil.copyfile(reference.project / name, project / name)
@@ -67,8 +68,9 @@ def killed(reference: Finished, tmp_path_factory: pytest.TempPathFactory) -> Kil
     kept = results(run)
     second = kill(run, project, moments[1], group=False, begin=("resume", "runs/paper"), least=1)
     kept |= results(run)
+    third = kill_when_chosen(run, project)
     last = run_automl("resume", "runs/paper", cwd=project)
-    return Killed(run, kept, moments, (first, second), last)
+    return Killed(run, kept, moments, (first, second, third), last)
 
 
 def kill(
@@ -88,6 +90,15 @@ def kill(
         assert wait_for(lambda: len(results(run)) >= least, seconds=PATIENCE_S)
         assert process.poll() is None, "the driver had ended before the kill"
         (os.killpg if group else os.kill)(process.pid, signal.SIGKILL)
+        return process.wait()
+
+
+def kill_when_chosen(run: Path, project: Path) -> int:
+    """Kill a driver and its group once it has selected; return how it ended."""
+    with driver("resume", "runs/paper", cwd=project) as process:
+        assert wait_for((run / "selection.json").exists, seconds=PATIENCE_S)
+        assert not (run / "report.html").exists()
+        os.killpg(process.pid, signal.SIGKILL)
         return process.wait()
 
 
@@ -119,7 +130,7 @@ def recipes(run: Path) -> list[tuple[str, str, Recipe]]:
 
 
 def test_the_driver_was_alive_at_each_kill_and_a_trial_had_ended(killed: Killed) -> None:
-    assert killed.codes == (-signal.SIGKILL, -signal.SIGKILL), killed.moments
+    assert killed.codes == (-signal.SIGKILL,) * 3, killed.moments
     assert killed.kept
 
 
