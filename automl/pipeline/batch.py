@@ -58,8 +58,8 @@ def seconds_until(clock: str, now: datetime) -> float:
 def read_batch(folder: Path) -> Batch | None:
     """Return what is known of a batch, or ``None`` where there is none or its state is damaged."""
     try:
-        return read_record(folder / _STATE, Batch)
-    except (FileNotFoundError, DamagedFileError):
+        return known_batch(folder)
+    except RunError:
         return None
 
 

@@ -44,12 +44,13 @@ class ScreeningGauge:
     def recall(self, files: Sequence[ExportedFile]) -> list[Answer | None]:
         """Return earlier measurements, or earlier forecasts that settle the case."""
         found = self._screened(files, self._predicting.recall(files))
-        whole = self._measuring.recall(files)
-        rough = self._measuring.recall(files, briefly=_compared(files, found))
-        again = self._contradicted(files, found, rough)
+        measured = self._measuring.recall(files, briefly=_compared(files, found))
+        wrong = self._contradicted(files, found, measured)
+        again = [file for file in files if file.architecture in wrong]
+        whole = dict(zip(again, self._measuring.recall(again), strict=True))
         return [
-            own or (brief if file.architecture not in again else None) or _forecast(one)
-            for file, own, brief, one in zip(files, whole, rough, found, strict=True)
+            whole.get(file, own) or _forecast(one)
+            for file, own, one in zip(files, measured, found, strict=True)
         ]
 
     def ask(self, files: Sequence[ExportedFile]) -> list[Answer]:

@@ -26,6 +26,7 @@ from run_maker import (
     wait_for,
 )
 
+from automl.pipeline.engine import read_run
 from automl.pipeline.folder import RunFolder
 from automl.records import Recipe
 
@@ -57,8 +58,7 @@ def reference(paper_images: Path, tmp_path_factory: pytest.TempPathFactory) -> F
 
 @pytest.fixture(scope="module")
 def killed(reference: Finished, tmp_path_factory: pytest.TempPathFactory) -> Killed:
-    """A run of the reference's spec that is killed three times: early with its group, later the driver
-    alone, and once more with its group when the winner is chosen and the report is not written."""
+    """A run of the reference's spec that is killed twice: with its group, and the driver alone."""
     project = tmp_path_factory.mktemp("faults")
     for name in ("paper.yaml", "space.yaml"):
         shutil.copyfile(reference.project / name, project / name)
@@ -68,9 +68,8 @@ def killed(reference: Finished, tmp_path_factory: pytest.TempPathFactory) -> Kil
     kept = results(run)
     second = kill(run, project, moments[1], group=False, begin=("resume", "runs/paper"), least=1)
     kept |= results(run)
-    third = kill_when_chosen(run, project)
     last = run_automl("resume", "runs/paper", cwd=project)
-    return Killed(run, kept, moments, (first, second, third), last)
+    return Killed(run, kept, moments, (first, second), last)
 
 
 def kill(
@@ -130,7 +129,7 @@ def recipes(run: Path) -> list[tuple[str, str, Recipe]]:
 
 
 def test_the_driver_was_alive_at_each_kill_and_a_trial_had_ended(killed: Killed) -> None:
-    assert killed.codes == (-signal.SIGKILL,) * 3, killed.moments
+    assert killed.codes == (-signal.SIGKILL, -signal.SIGKILL), killed.moments
     assert killed.kept
 
 
@@ -163,3 +162,26 @@ def test_trials_and_winner_are_those_of_the_run_that_nothing_happened_to(
 def test_nothing_that_a_killed_driver_started_goes_on(killed: Killed) -> None:
     # Ray's own processes see within a minute or so that their driver is gone.
     assert wait_for(lambda: not marked_processes(MARK), seconds=90.0)
+
+
+def test_a_run_that_is_killed_when_its_winner_was_chosen_ends_with_that_winner(
+    reference: Finished, tmp_path: Path
+) -> None:
+    run = tmp_path / "runs" / "paper"
+    shutil.copytree(reference.path, run)
+    for made in ("selection.json", "report.html"):
+        (run / made).unlink()
+    before = results(run)
+    assert kill_when_chosen(run, tmp_path) == -signal.SIGKILL
+    last = run_automl("resume", "runs/paper", cwd=tmp_path)
+    assert last.returncode == 0, last.stderr
+    assert "Traceback" not in last.stderr
+    assert (run / "report.html").exists()
+    assert results(run) == before
+    winners = [
+        found.selection.targets[0].winner
+        for found in (read_run(run), reference.record())
+        if found.selection
+    ]
+    assert winners[0] is not None
+    assert winners[0].sha256 == winners[1].sha256

@@ -37,9 +37,7 @@ from automl.search.selection import Contender
 
 SIZES = (32, 96, 224)
 NETS = [architecture("test_resnet", family="resnet", size=size) for size in SIZES]
-pytestmark = (
-    pytest.mark.alone
-)  # what a network takes is measured in one test and must hold in the next
+pytestmark = pytest.mark.alone  # what is measured in one test must hold in the next
 
 FREE = Target("bench", "local", 2, (LatencyBudget("p50", 10_000.0),), Scope.FRAME, None, None)
 
