@@ -162,8 +162,10 @@ class Project:
             code = _code_within(process, _STUBBORN_S)
             took = time.monotonic() - signalled
             _, errors = process.communicate()
-        # What SIGKILL hits has no exit code of its own: it ended between the look at it and the signal.
-        return Ended(code, errors, took, hit=number != signal.SIGKILL or code == -number)
+        # It ended between the look at it and the signal: what SIGKILL hits has no exit code of its own,
+        # and what another signal hits does not end well.
+        hit = code == -number if number == signal.SIGKILL else code != 0
+        return Ended(code, errors, took, hit=hit)
 
     def _has_ended(self) -> bool:
         """Whether all of the run is done and given back; its process may still be closing down."""

@@ -18,22 +18,18 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.commands import say
-from benchmarks.fault_kinds import (
-    Row,
-    Scene,
-    damaged,
-    disks,
-    stopped,
-    trials_ended,
-    two_at_once,
-)
 from benchmarks.fault_project import Outcome, Project, check
+from benchmarks.fault_scene import Row, Scene
+from benchmarks.fault_stops import stopped
+from benchmarks.fault_storage import damaged, disks
+from benchmarks.fault_trials import trials_ended, two_at_once
 
 __all__ = ["main"]
 
@@ -45,6 +41,8 @@ _EACH = 4
 def main(arguments: Sequence[str] | None = None) -> int:
     """Let the faults asked for happen and print the table; the exit code is 1 when one was not survived."""
     options = _options(arguments)
+    # What a shell starts in the background ignores Ctrl-C, and so would the runs started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="automl-faults-") as name:
         rows = _rows(Path(name), options)
     print("| fault | survived |\n|---|---|")

@@ -40,13 +40,14 @@ from benchmarks.published_latency import Published, read_fbnet, timm_operators
 
 _DRAWS = 10
 _ROUNDS = 2
+_TABLES = ("fbnet", "timm", "local")
 _I9 = "benchmark-infer-fp32-nchw-pt240-cpu-i9_10940x-dynamo.csv"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("reference", type=Path)
-    parser.add_argument("--only", nargs="*", default=["fbnet", "timm", "local"])
+    parser.add_argument("--only", nargs="+", default=_TABLES, choices=_TABLES)
     parser.add_argument("--networks", type=int, default=250, help="timm networks at most")
     options = parser.parse_args()
     print("| device | fitted on | tested on | MAPE | within 10 % | Spearman | inside interval |")

@@ -29,3 +29,14 @@ def _interruptible() -> None:
 def paper_images() -> Path:
     """The photographs of paper that ship with the quickstart, in the folders ``pass`` and ``fail``."""
     return Path(__file__).resolve().parents[1] / "specs" / "data" / "paper_pass_fail"
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread: sums are then exact to the last bit, and tiny networks faster."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -10,10 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from bundle_maker import copy_images
 
 from automl.pipeline.folder import RunFolder
@@ -147,7 +148,10 @@ def wait_for(condition: Callable[[], object], *, seconds: float) -> bool:
 
 
 def marked_processes(mark: str) -> list[int]:
-    """Return the processes that inherited a mark in their environment, zombies left out."""
+    """Return the processes that inherited a mark in their environment, zombies left out.
+
+    Processes that change their title, as Ray's do, may lose it: see `descendants`.
+    """
     found = []
     for folder in Path("/proc").iterdir():
         try:
@@ -156,6 +160,21 @@ def marked_processes(mark: str) -> list[int]:
         except OSError:
             continue  # it ended, or is not ours
     return [number for number in found if number != os.getpid()]
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    """Return what a process started, and what that started."""
+    return psutil.Process(pid).children(recursive=True)
+
+
+def alive(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """Return those that go on: neither gone nor zombies."""
+    going = []
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                going.append(process)
+    return going
 
 
 @dataclass(frozen=True)

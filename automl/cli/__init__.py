@@ -72,6 +72,8 @@ class _Session:
     debug: bool
     stopped_by: int | None = None
     """SIGINT: Ctrl-C; SIGTERM: a node is taken away, a service is stopped."""
+    code: int | None = None
+    """The exit code, once the command has ended."""
 
     @property
     def stop_code(self) -> int:
@@ -79,10 +81,14 @@ class _Session:
         return _TERMINATED if self.stopped_by == signal.SIGTERM else _INTERRUPTED
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
+    def listening(self, *, closing: bool) -> Iterator[None]:
         """End in good order on SIGTERM and Ctrl-C, so that what is finished is kept and told.
 
         What takes too long after the first signal, or gets a second one, ends at once.
+
+        Args:
+            closing: whether the process ends after the block. A signal then changes nothing about what
+                the command came to: it ends the process at once, with the command's exit code.
         """
 
         def end(number: int, _: object) -> None:
@@ -104,27 +110,41 @@ class _Session:
         try:
             yield
         finally:
+            _flush()  # what ends the process at once from now on does not
             for number in heard:
-                signal.signal(number, before[number])
+                signal.signal(number, self._close if closing else before[number])
+
+    def _close(self, number: int, _: object) -> None:
+        self._end_process(_DEFECT if self.code is None else self.code)
 
     def _end_in_time(self) -> None:
+        if self.code is not None:  # it ended as if there had been no signal, and closes slowly
+            self._end_process(self.code)
         self._end_at_once("", keep=True)
 
     def _end_at_once(self, why: str, *, keep: bool = False) -> None:
-        """End this process and all that it started, without going back through what they do.
+        """Say that the command was interrupted and end the process.
 
         Args:
             keep: whether there is time to keep how far a run is; its results are whole anyway.
         """
-        import psutil
-
         with contextlib.suppress(Exception):  # whatever it is, the process ends now
             said = _last_words() if keep else ""
             os.write(2, f"Interrupted. {why}{said}".rstrip().encode() + b"\n")
+        self._end_process(self.stop_code)
+
+    @staticmethod
+    def _end_process(code: int) -> None:
+        """End this process and all that it started, without going back through what they do."""
+        import psutil
+
+        from automl.search.reaper import is_watcher
+
         for process in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                process.kill()
-        os._exit(self.stop_code)
+                if not is_watcher(process):
+                    process.kill()
+        os._exit(code)
 
 
 class _LazyGroup(click.Group):
@@ -172,11 +192,13 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
     Args:
-        args: the command line without the program's name; default: this process's own.
+        args: the command line without the program's name; default: this process's own. The process
+            is then taken to end afterwards: a signal that still comes ends it at once with that code.
     """
     session = _Session(debug=os.environ.get("AUTOML_DEBUG", "") not in ("", "0"))
-    with session.listening():
-        return _outcome(session, args)
+    with session.listening(closing=args is None):
+        session.code = _outcome(session, args)
+    return session.code
 
 
 def _outcome(session: _Session, args: Sequence[str] | None) -> int:
@@ -206,6 +228,12 @@ def _outcome(session: _Session, args: Sequence[str] | None) -> int:
     except Exception as error:  # noqa: BLE001 - the last resort: recorded, and told to the user
         return _report_storage(error, session) or _report_defect(error, session)
     return outcome if isinstance(outcome, int) else 0
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it, or it is closed
+            stream.flush()
 
 
 def _unknown(name: str) -> str:

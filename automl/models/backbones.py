@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from automl.errors import SpecError, did_you_mean
@@ -28,6 +28,7 @@ __all__ = [
     "create_backbone",
     "inference_form",
     "list_stages",
+    "takes_size",
 ]
 
 Triple = tuple[float, float, float]
@@ -196,6 +197,21 @@ def count_macs(architecture: Architecture, *, classes: int) -> int:
                 f"({error}). Use {native}, the size its weights were trained on."
             ) from error
     return int(counter.get_total_flops()) // 2
+
+
+def takes_size(network: Network, image_size: int) -> bool:
+    """Return whether a classifier takes images of another size as it is.
+
+    Those that were built for one size do not: transformers with an embedding a position, and whatever
+    fails on the other size.
+    """
+    if any(hasattr(part, "set_input_size") for part in network.module.modules()):
+        return False
+    try:
+        count_macs(replace(network.architecture, image_size=image_size), classes=2)
+    except Exception:  # noqa: BLE001 - any code may stand in a network; it then keeps its own size
+        return False
+    return True
 
 
 def _meta_device() -> Any:

@@ -13,15 +13,17 @@ from automl.pipeline.folder import RunFolder
 from automl.pipeline.heads import load_head
 from automl.pipeline.images import open_data, spread
 from automl.pipeline.judging import present_classes, task_of
-from automl.records import Architecture, Split
+from automl.records import Architecture, Recipe, Split
 from automl.search.ladder import GLANCE_IMAGES, low_resolution, probe_id
 from automl.search.study import Assignment
 from automl.storage import DamagedFileError
+from automl.training.fidelity import early_epochs, early_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from automl.models.backbones import Network
+    from automl.training.course import EarlyLook
     from automl.training.examples import Examples
     from automl.training.learner import Learner
 
@@ -86,13 +88,22 @@ def check_weights(context: TrialContext, network: Network) -> None:
 
 
 def examples_of(
-    context: TrialContext, assignment: Assignment, split: Split, at_most: int | None = None
+    context: TrialContext,
+    assignment: Assignment,
+    split: Split,
+    at_most: int | None = None,
+    *,
+    side: int | None = None,
 ) -> Examples:
-    """Return the images of a split (at most so many, evenly spread) as the network takes them."""
+    """Return the images of a split (at most so many, evenly spread) as the network takes them.
+
+    Args:
+        side: of the images; ``None``: that of the architecture as it is built.
+    """
     from automl.training.examples import Examples
 
     dataset, store = open_data(context.folder)
-    side = shape_of(context, assignment).image_size
+    side = side or shape_of(context, assignment).image_size
     size, tile = (side, side), None
     if context.spec.options.input == "tiles" and dataset.frame_size is not None:
         size, tile = dataset.frame_size, side
@@ -128,5 +139,42 @@ def open_learner(
         device="cuda" if context.gpus > 0 and torch.cuda.is_available() else "cpu",
         seed=seed_of(context, assignment),
         left_s=left_s,
+        early=_early_look(context, assignment, network),
     )
     return learner
+
+
+def _early_look(
+    context: TrialContext, assignment: Assignment, network: Network
+) -> EarlyLook | None:
+    """Return what the first epochs of a training look at; ``None``: at what all others do.
+
+    An epoch of a set that a glance sees whole is cheap, and it lost more by small images than it saved.
+    """
+    recipe = assignment.recipe
+    images = len(open_data(context.folder)[0].indices(Split.TRAIN))
+    has_early = images > GLANCE_IMAGES and early_epochs(recipe.epochs, planned=recipe.epochs) > 0
+    if assignment.rung != "train" or not has_early or not _begins_small(context, recipe, network):
+        return None
+    from automl.models.backbones import takes_size
+    from automl.training.course import EarlyLook
+
+    own = network.architecture.image_size
+    side = early_side(own)
+    if side == own or not takes_size(network, side):
+        return None
+    some = max(GLANCE_IMAGES, images // 2)
+    return EarlyLook(examples_of(context, assignment, Split.TRAIN, side=side), some)
+
+
+def _begins_small(context: TrialContext, recipe: Recipe, network: Network) -> bool:
+    """Whether a training is of a kind that small images first can serve.
+
+    Masks and boxes stay at the full size: a detector learns an object where its size in pixels puts
+    it, so that smaller ones would teach the wrong level; thin structures of masks would be lost.
+    A random head learnt worse from small images first (docs/searching.md). Crops and tiles are small
+    already.
+    """
+    spec = context.spec
+    is_cut = spec.options.input == "tiles" or recipe.crop is not None
+    return spec.task == "classification" and network.has_fitted_head and not is_cut

@@ -10,7 +10,7 @@ is the result of this trial and of no other: it is recorded with its error and t
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +36,7 @@ from automl.records import (
 from automl.search.executor import StepReport, TrialSession
 from automl.search.study import Assignment
 from automl.storage import DamagedFileError, storage_error
+from automl.training.fidelity import percent_done
 
 if TYPE_CHECKING:
     from automl.models.backbones import Network
@@ -111,15 +112,16 @@ class Session:
         epoch = trainer.epochs[-1]
         if self._assignment.rung == "glance":
             return self._end_glance(epoch)
-        if epoch.number >= trainer.total_epochs or self._is_time_short(epoch):
+        is_last = epoch.number >= trainer.total_epochs
+        if is_last or (self._is_time_short(trainer) and not epoch.is_early):
             # In the same step: the scheduler must not end a trial that is trained already.
             return self._finish(epoch)
-        score = max(one.val_score for one in trainer.epochs)  # one unlucky epoch ends no trial
+        score = _best_comparable(trainer.epochs)
         self._folder.write_progress(self._result(TrialStatus.STOPPED, (), score, error=None))
         return StepReport(
             score,
             epoch.number,
-            max(1, 100 * epoch.number // trainer.total_epochs),
+            percent_done(epoch.number, trainer.total_epochs, is_early=epoch.is_early),
             False,
             f"epoch {epoch.number}/{trainer.total_epochs}, loss {epoch.train_loss:.3f}",
         )
@@ -173,8 +175,8 @@ class Session:
             left_s=lambda: self._left_s - _finish_seconds(self._context.folder),
         )
 
-    def _is_time_short(self, epoch: Epoch) -> bool:
-        needed = epoch.seconds * 1.2 + _finish_seconds(self._context.folder)
+    def _is_time_short(self, trainer: Learner) -> bool:
+        needed = trainer.next_epoch_s * 1.2 + _finish_seconds(self._context.folder)
         return self._left_s < needed
 
     @property
@@ -281,6 +283,13 @@ class Session:
             yield
         finally:
             self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - started
+
+
+def _best_comparable(epochs: Sequence[Epoch]) -> float:
+    """Return the best score of the epochs that looked at everything, so that one unlucky epoch ends no
+    trial; before there is any, that of the others."""
+    full = [one.val_score for one in epochs if not one.is_early]
+    return max(full or [one.val_score for one in epochs])
 
 
 _finish_times: dict[str, float] = {}

@@ -68,6 +68,8 @@ class Epoch:
     val_score: float
     """Objective of the PyTorch model on the validation split."""
     seconds: float
+    is_early: bool = False
+    """Whether it looked at smaller images, or fewer, than the epochs that are compared."""
 
 
 class TrialStatus(StrEnum):

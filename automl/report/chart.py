@@ -35,7 +35,7 @@ __all__ = [
     "latency_tooltip",
     "scheme_shape",
     "shape",
-    "share_format",
+    "share_axis",
 ]
 
 Cell = str | float | int | None
@@ -67,6 +67,10 @@ SERIES = (
     "#3b82c4", "#d9730d", "#2e9e5b", "#8b5fbf", "#1a9aa0", "#b5832a", "#d64545", "#c2589b",
 )  # fmt: skip
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
+_LEAST_SPAN = 0.01
+"""Scores closer than one point are shown as if they were one apart, with more digits."""
+_EDGE = 0.08
+"""Of an axis, left free at each end: points on it are not cut off, and no tick fits in."""
 LOG_ABOVE = 12.0
 """A logarithmic axis where the largest latency is more than this many times the smallest."""
 
@@ -146,10 +150,20 @@ def scheme_shape(schemes: list[str]) -> Any:
     return alt.Shape("scheme:N", scale=scale, legend=None)
 
 
-def share_format(values: Sequence[float | None]) -> str:
-    """Return the format of an axis of shares: with more digits where all are within one point."""
-    known = [value for value in values if value is not None]
-    return ".2~%" if known and max(known) - min(known) < 0.01 else ".1~%"
+def share_axis(values: Sequence[float | None]) -> dict[str, Any]:
+    """Return scale and axis for shares: no tick above 100 %, more digits within one point."""
+    import altair as alt
+
+    known = [value for value in values if value is not None] or [0.0, 1.0]
+    high = max(known)
+    low = min(*known, high - _LEAST_SPAN)
+    edge = _EDGE * (high - low)
+    digits = ".2~%" if max(known) - min(known) < _LEAST_SPAN else ".1~%"
+    return {
+        # Less than a tick is added, so that the first above 1 would lie outside.
+        "scale": alt.Scale(domain=[low - edge, high + edge], nice=False),
+        "axis": alt.Axis(format=digits),
+    }
 
 
 def encode_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:

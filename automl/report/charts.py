@@ -20,7 +20,7 @@ from automl.report.chart import (
     latency_tooltip,
     scheme_shape,
     shape,
-    share_format,
+    share_axis,
 )
 from automl.report.curve_charts import curve_charts
 from automl.report.depth_charts import depth_chart
@@ -122,12 +122,9 @@ def _pareto(name: str, points: list[CandidateRow], target: TargetView, objective
 
     latencies = [row.latency_ms for row in points if row.latency_ms is not None]
     is_share = all(row.score is not None and 0 <= row.score <= 1 for row in points)
-    y = alt.Y(
-        "score:Q",
-        title=objective,
-        scale=alt.Scale(zero=False, padding=12),
-        axis=alt.Axis(format=share_format([row.score for row in points]) if is_share else "~g"),
-    )
+    plain = {"scale": alt.Scale(zero=False, padding=12), "axis": alt.Axis(format="~g")}
+    axis = share_axis([row.score for row in points]) if is_share else plain
+    y = alt.Y("score:Q", title=objective, **axis)
     x = latency_axis(latencies, target.limit_ms, target.percentile, words=target.latency_words)
     base = alt.Chart(alt.NamedData(name)).encode(x=x, y=y)
     front = base.transform_filter("datum.front == 1").mark_line(

@@ -17,7 +17,7 @@ from automl.report.chart import (
     finish,
     latency_axis,
     latency_tooltip,
-    share_format,
+    share_axis,
 )
 from automl.report.depth import DepthRow
 from automl.report.view import TargetView
@@ -67,12 +67,7 @@ def _depth(
     scale = alt.Scale(domain=groups, range=[colour(i) for i in range(len(groups))])
     base = alt.Chart(alt.NamedData(name)).encode(
         x=latency_axis(latencies, None, "p50", words=target.latency_words),
-        y=alt.Y(
-            "score:Q",
-            title=objective,
-            scale=alt.Scale(zero=False, padding=18),
-            axis=alt.Axis(format=share_format([row.score for row in rows])),
-        ),
+        y=alt.Y("score:Q", title=objective, **share_axis([row.score for row in rows])),
         color=alt.Color("group:N", scale=scale, legend=None),
     )
     lines = base.mark_line(strokeWidth=1.5).encode(order=alt.Order("latency:Q"))

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from automl.records.quality import LearningCurve
-from automl.report.chart import GREY, NO_CHARTS, Chart, Charts, LegendEntry, encode_table, finish
+from automl.report.chart import (
+    GREY,
+    NO_CHARTS,
+    Chart,
+    Charts,
+    LegendEntry,
+    encode_table,
+    finish,
+    share_axis,
+)
 from automl.report.view import View
 from automl.units import plural
 
@@ -63,16 +72,16 @@ def _images(curve: LearningCurve) -> Any:
         scale=alt.Scale(type="log", nice=False, padding=18),
         axis=alt.Axis(values=ticks, format=",d"),
     )
-    y = alt.Scale(zero=False, padding=10)
-    axis = alt.Axis(format=".1~%")
+    shown = (*curve.points, *curve.forecasts)
+    y = share_axis([end for p in shown for end in (p.low, p.mean, p.high)])
     base = alt.Chart(alt.NamedData("images")).encode(
         x=x, color=alt.Color("kind:N", scale=colours, legend=None)
     )
     bars = base.mark_rule(strokeWidth=2).encode(
-        y=alt.Y("low:Q", title=None, scale=y, axis=axis), y2=alt.Y2("high:Q")
+        y=alt.Y("low:Q", title=None, **y), y2=alt.Y2("high:Q")
     )
     dots = base.mark_point(filled=True, size=70, opacity=1).encode(
-        y=alt.Y("score:Q", scale=y, axis=axis),
+        y=alt.Y("score:Q", **y),
         tooltip=[
             alt.Tooltip("kind:N"),
             alt.Tooltip("images:Q", title=curve.unit),
@@ -84,6 +93,6 @@ def _images(curve: LearningCurve) -> Any:
     line = (
         alt.Chart(alt.NamedData("images-fit"))
         .mark_line(color=GREY, strokeDash=[4, 3], strokeWidth=1.5)
-        .encode(x=x, y=alt.Y("score:Q", scale=y, axis=axis))
+        .encode(x=x, y=alt.Y("score:Q", **y))
     )
     return alt.layer(line, bars, dots)

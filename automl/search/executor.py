@@ -18,9 +18,10 @@ from typing import Any, Protocol
 
 from automl.errors import RunError
 from automl.records import Probe, TrialResult
+from automl.search.connection import cluster, local_ray
 from automl.search.ladder import Ladder
-from automl.search.nodes import connect
 from automl.search.study import Assignment, StudySpace
+from automl.training.fidelity import FIRST_JUDGED_PERCENT
 
 __all__ = ["Resources", "SessionFactory", "StepReport", "TrialListener", "TrialSession", "search"]
 
@@ -29,12 +30,6 @@ _REDUCTION = 2
 _FEW_TRIALS = 3
 """With no more than this, no trial is ended early: hardly another could use its time, and one noisy score
 would decide between two."""
-_GRACE_PERCENT = 40
-"""No trial is judged before so much of its training is done: the first quarter is its warm-up. Trials
-of different length are compared at the same part of their schedule; by epochs, a longer training
-always looked worse than a shorter one that was cooling down already."""
-_OBJECT_STORE_BYTES = 200_000_000
-"""Only assignments and reports pass through Ray's object store; images are memory-mapped."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +211,7 @@ def _scheduler(trials: int | None) -> Any:
     return TrainingsOnly(
         time_attr="percent",
         max_t=101,  # a trial ends by itself, with its file written
-        grace_period=_GRACE_PERCENT,
+        grace_period=FIRST_JUDGED_PERCENT,
         reduction_factor=_REDUCTION,
     )
 
@@ -320,9 +315,6 @@ def _callback(study: StudySpace, listener: TrialListener) -> Any:
 def _ray(resources: Resources) -> Iterator[None]:
     """Connect to a cluster, or start a local Ray for as long as the search lasts."""
     settings = {
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-        "RAY_DEDUP_LOGS": "0",
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_DISABLE_AUTO_CALLBACK_SYNCER": "1",
         "RAY_AIR_NEW_OUTPUT": "0",
@@ -337,24 +329,13 @@ def _ray(resources: Resources) -> Iterator[None]:
     }
     for name, value in settings.items():
         os.environ.setdefault(name, value)
-    import ray
-
-    if resources.address is not None:
-        connect(resources.address)
-    else:
-        ray.init(
-            address="local",  # also where RAY_ADDRESS names a cluster that the spec does not
-            num_cpus=resources.concurrent * resources.threads,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-            object_store_memory=_OBJECT_STORE_BYTES,
-        )
-    try:
+    address = resources.address
+    connected = (
+        local_ray(resources.concurrent * resources.threads) if address is None else cluster(address)
+    )
+    with connected as ray:
         _check_resources(resources, ray.cluster_resources())
         yield
-    finally:
-        ray.shutdown()
 
 
 def _check_resources(resources: Resources, found: Mapping[str, float]) -> None:

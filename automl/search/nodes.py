@@ -8,30 +8,23 @@ for on each node first.
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from automl.errors import RunError
-from automl.search.cluster import unreachable
+from automl.search.connection import cluster
 from automl.search.sight import Answer, Question, SharedPath, ask_of, look, look_and_leave
 from automl.spec.problems import escape
-from automl.storage import cache_folder
 from automl.units import plural
 
-__all__ = ["Node", "SharedPath", "check_nodes", "connect", "main", "nodes_of"]
+__all__ = ["Node", "SharedPath", "check_nodes", "main", "nodes_of"]
 
 _ANSWER_S = 60.0
 """A node that starts its first process from slow shared storage takes half a minute."""
 _MOST_SHOWN = 6
-_SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DEDUP_LOGS": "0",
-}
 
 
 @dataclass(frozen=True)
@@ -45,57 +38,13 @@ class Node:
     gpus: float
 
 
-def connect(address: str) -> Any:
-    """Connect this process to a cluster and return the module ``ray``.
-
-    A token of the environment (``RAY_AUTH_TOKEN``, ``RAY_AUTH_TOKEN_PATH``) is shown to the cluster. What
-    trials must know of this process goes with it: where the cache is, and that waiting threads sleep.
-
-    Raises:
-        RunError: when no cluster answers there, or it refuses the token.
-    """
-    settings = dict(_SETTINGS)
-    if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
-        settings["RAY_AUTH_MODE"] = (
-            "token"  # else Ray sends no token to a cluster that asks for one
-        )
-    for name, value in settings.items():
-        os.environ.setdefault(name, value)
-    import ray
-
-    environment = {
-        "AUTOML_CACHE": str(cache_folder("decoded").parent.resolve()),
-        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
-    }
-    try:
-        ray.init(
-            address=address,
-            log_to_driver=False,
-            logging_level="ERROR",
-            runtime_env={"env_vars": environment},
-        )
-    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise unreachable(address, lines[0]) from error
-    return ray
-
-
-@contextlib.contextmanager
-def _connected(address: str) -> Iterator[Any]:
-    ray = connect(address)
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
-
-
 def nodes_of(address: str) -> tuple[Node, ...]:
     """Return the machines of a cluster that are there now.
 
     Raises:
         RunError: when no cluster answers.
     """
-    with _connected(address) as ray:
+    with cluster(address) as ray:
         return _alive(ray)
 
 
@@ -108,7 +57,7 @@ def check_nodes(address: str, paths: Sequence[SharedPath]) -> tuple[Node, ...]:
     Raises:
         RunError: naming every node and path where something is missing or differs.
     """
-    with _connected(address) as ray, contextlib.ExitStack() as probes:
+    with cluster(address) as ray, contextlib.ExitStack() as probes:
         questions = [ask_of(path, probes) for path in paths]
         nodes = _alive(ray)
         here = look(tuple(questions))

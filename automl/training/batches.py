@@ -32,10 +32,17 @@ class Batches:
         recipe: batch size, crops, augmentation.
         train: the images.
         order: of the images, and of the places of crops.
+        most_images: in an epoch, drawn anew in each; ``None``: all. Not asked where crops are cut.
     """
 
     def __init__(
-        self, task: Task, recipe: Recipe, train: Examples, order: np.random.Generator
+        self,
+        task: Task,
+        recipe: Recipe,
+        train: Examples,
+        order: np.random.Generator,
+        *,
+        most_images: int | None = None,
     ) -> None:
         self._task = task
         self._train = train
@@ -45,16 +52,22 @@ class Batches:
             recipe.crop or train.tile, train.size, is_tiled=train.tile is not None
         )
         """Side of the squares that are cut out; ``None``: images are trained on whole."""
-        size = train.size if self.crop is None else (self.crop, self.crop)
-        self.augment = BatchAugmentation(recipe.augmentation, size=size)
+        self._size = train.size if self.crop is None else (self.crop, self.crop)
+        self.augment = BatchAugmentation(recipe.augmentation, size=self._size)
         self._images = len(train)
+        self._seen = min(len(train), most_images or len(train))
         if self.crop is not None:
             cover = len(train) * round(train.size[0] * train.size[1] / self.crop**2)
-            self._images = max(cover, _FEWEST_BATCHES * recipe.batch_size)
+            self._images = self._seen = max(cover, _FEWEST_BATCHES * recipe.batch_size)
 
     def __len__(self) -> int:
         """Return the batches of one epoch."""
-        return max(1, self._images // self._batch_size)
+        return max(1, self._seen // self._batch_size)
+
+    @property
+    def pixels(self) -> int:
+        """Of all images in the batches of one epoch, as they are trained on."""
+        return len(self) * self._batch_size * self._size[0] * self._size[1]
 
     def epoch(self) -> list[NDArray[np.int64]]:
         """Return the positions of the images in each batch of a new epoch."""

@@ -31,6 +31,7 @@ from automl.training.validation import Normalise, judge
 if TYPE_CHECKING:
     from automl.models.backbones import Network
     from automl.tasks.base import Task
+    from automl.training.course import EarlyLook
     from automl.training.examples import Examples
 
 __all__ = ["Fitter"]
@@ -73,6 +74,7 @@ class Fitter:
         device: ``cpu`` or ``cuda``.
         seed: of synthetic defects among the validation images.
         left_s: not asked: a memory of part of the images would call the rest defects.
+        early: not asked: there is one epoch.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Fitter:
         device: str,
         seed: int,
         left_s: Callable[[], float] = lambda: math.inf,
+        early: EarlyLook | None = None,
     ) -> None:
         if not isinstance(network.module, AnomalyNetwork):
             raise TypeError(
@@ -111,6 +114,11 @@ class Fitter:
     def total_epochs(self) -> int:
         """One: a second pass would remember the same."""
         return 1
+
+    @property
+    def next_epoch_s(self) -> float:
+        """Seconds that another epoch would take."""
+        return self.epochs[-1].seconds
 
     def run_epoch(self) -> Epoch:
         """Fit the memory on the good training images and look at the validation images once.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from automl.models.backbones import Network
     from automl.tasks.base import Task
+    from automl.training.course import EarlyLook
     from automl.training.examples import Examples
 
 __all__ = ["Learner"]
@@ -41,6 +42,7 @@ class Learner(Protocol):
         device: str,
         seed: int,
         left_s: Callable[[], float] = lambda: math.inf,
+        early: EarlyLook | None = None,
     ) -> None: ...
 
     @property
@@ -48,8 +50,13 @@ class Learner(Protocol):
         """How many epochs make a whole training."""
         ...
 
+    @property
+    def next_epoch_s(self) -> float:
+        """Seconds that another epoch will take, as the last one tells."""
+        ...
+
     def run_epoch(self) -> Epoch:
-        """Learn from every training image once, and look at the validation images."""
+        """Learn from the training images, and look at the validation images once."""
         ...
 
     def checkpoint(self, path: Path) -> None:

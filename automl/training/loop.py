@@ -24,6 +24,7 @@ from automl.tasks.base import objective_of
 from automl.training.activations import FrozenStart
 from automl.training.averaging import AveragedWeights
 from automl.training.batches import Batches
+from automl.training.course import Course, EarlyLook
 from automl.training.precision import Precision, choose_precision
 from automl.training.progress import Origin, TrainingState
 from automl.training.schedule import decayed_apart, one_cycle
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DivergedError", "Trainer"]
 
-_SLOWER_LATER = 1.05
-"""Other work on the machine may slow later epochs down a little."""
 _MOST_WEIGHED = 500
 """Training truths that tell how rare each class is."""
 _GRADIENT_NORM = 5.0
@@ -66,6 +65,8 @@ class Trainer:
         left_s: seconds that are left to train. A training that cannot end in time is made shorter
             after its first epoch, so that its learning rate still falls to the end; an epoch in
             which time runs out is validated as it is.
+        early: what the first epochs look at in place of ``train``; ``None``: the same. Not asked where
+            activations of training images are kept: they are computed once, at their full size.
         kept_bytes: that activations of a frozen start may take; ``None``: a share of what is free.
     """
 
@@ -82,6 +83,7 @@ class Trainer:
         device: str,
         seed: int,
         left_s: Callable[[], float] = lambda: math.inf,
+        early: EarlyLook | None = None,
         kept_bytes: int | None = None,
     ) -> None:
         self._network = network
@@ -98,7 +100,6 @@ class Trainer:
         self._device = device
         self._seed = seed
         self._left_s = left_s
-        self._epochs = recipe.epochs
         self._precision: Precision | None = None
         self._scaler = torch.amp.GradScaler(device, enabled=False)
         torch.manual_seed(seed)
@@ -118,25 +119,36 @@ class Trainer:
                 device=device,
                 most_bytes=kept_bytes,
             )
+        self._course = Course(self._batches, self._early_batches(early), epochs=recipe.epochs)
         self._optimizer = torch.optim.AdamW(
             decayed_apart(self._module, recipe.weight_decay), lr=recipe.learning_rate, fused=True
         )
         self._schedule = torch.optim.lr_scheduler.LambdaLR(
-            self._optimizer, lambda step: one_cycle(step / (len(self._batches) * self._epochs))
+            self._optimizer, lambda step: one_cycle(step / self._course.steps)
         )
-        self._average = AveragedWeights(self._module, steps=len(self._batches) * recipe.epochs)
+        self._average = AveragedWeights(self._module, steps=self._course.steps)
         self._state = TrainingState(
             self._module, self._optimizer, self._schedule, self._average, self._order
         )
         self._origin = Origin(
-            network.architecture, recipe, seed, len(train), network.has_fitted_head
+            network.architecture,
+            recipe,
+            seed,
+            len(train),
+            network.has_fitted_head,
+            self._course.early_steps,
         )
         self.epochs: list[Epoch] = []
 
     @property
     def total_epochs(self) -> int:
         """How many epochs make a whole training."""
-        return self._epochs
+        return self._course.epochs
+
+    @property
+    def next_epoch_s(self) -> float:
+        """Seconds that another epoch will take, as the last one tells."""
+        return self._course.expected_s(len(self.epochs) + 1)
 
     def run_epoch(self) -> Epoch:
         """Train one epoch and look at the validation images once.
@@ -151,23 +163,33 @@ class Trainer:
         self._module.train()
         for part in self._eval_norms:
             part.eval()
-        losses = []
-        for positions in self._batches.epoch():
-            losses.append(self._step(positions))
+        batches = self._course.batches(len(self.epochs) + 1)
+        order = batches.epoch()
+        precision = self._precision or self._compute_in(self._choose_precision(order[0]))
+        losses, moments = [], [time.perf_counter()]
+        for positions in order:
+            losses.append(self._step(batches, positions, precision))
+            moments.append(time.perf_counter())
             if self._left_s() <= 0:
                 break
         self._average.put_in()
         val_loss, val_score = self.validate()
+        ended = time.perf_counter()
+        number = len(self.epochs) + 1
         epoch = Epoch(
-            number=len(self.epochs) + 1,
+            number=number,
             train_loss=float(np.mean(losses)),
             val_loss=val_loss,
             val_score=val_score,
-            seconds=time.perf_counter() - started,
+            seconds=ended - started,
+            is_early=self._course.is_early(number),
         )
         self.epochs.append(epoch)
+        self._course.note(
+            number, steps_s=_usual_step_s(moments) * len(order), rest_s=ended - moments[-1]
+        )
         if epoch.number == 1:
-            self._fit_time(epoch.seconds)
+            self._course.shorten(self._left_s())
         return epoch
 
     def checkpoint(self, path: Path) -> None:
@@ -176,7 +198,7 @@ class Trainer:
             path,
             origin=self._origin,
             epochs=tuple(self.epochs),
-            planned_epochs=self._epochs,
+            planned_epochs=self._course.epochs,
             precision=self._precision,
             scaler=self._scaler.state_dict(),
         )
@@ -191,16 +213,10 @@ class Trainer:
         """
         progress = self._state.restore(path, origin=self._origin)
         self.epochs[:] = progress.epochs
-        self._epochs = progress.planned_epochs
+        self._course.epochs = progress.planned_epochs
         if progress.precision is not None:
             self._compute_in(progress.precision)
             self._scaler.load_state_dict(progress.scaler)
-
-    def _fit_time(self, epoch_s: float) -> None:
-        """Shorten the training to what its first epoch says can be done in time."""
-        possible = self._left_s() / (epoch_s * _SLOWER_LATER)
-        if possible < self._epochs - 1:
-            self._epochs = 1 + max(1, int(possible))
 
     def validate(self) -> tuple[float, float]:
         """Return loss and objective on the validation images."""
@@ -225,11 +241,18 @@ class Trainer:
             raise DivergedError(_DIVERGED.format(what="validation", epoch=len(self.epochs) + 1))
         return loss, objective_of(scores, self._objective)
 
-    def _step(self, positions: NDArray[np.int64]) -> float:
+    def _early_batches(self, early: EarlyLook | None) -> Batches | None:
+        """Return the batches of epochs that look at less, unless they go through what is kept."""
+        if early is None or (self._start is not None and self._start.views):
+            return None
+        return Batches(
+            self._task, self._recipe, early.examples, self._order, most_images=early.images
+        )
+
+    def _step(self, batches: Batches, positions: NDArray[np.int64], precision: Precision) -> float:
         self._optimizer.zero_grad(set_to_none=True)
-        precision = self._precision or self._compute_in(self._choose_precision(positions))
         if self._start is None or not self._start.views:
-            images, targets = self._batches.images(positions)
+            images, targets = batches.images(positions)
             outputs = self._run(self._module, (self._normalise(images),), precision)
         else:
             rows = self._start.rows(positions, epoch=len(self.epochs))
@@ -257,7 +280,7 @@ class Trainer:
 
     def _choose_precision(self, positions: NDArray[np.int64]) -> Precision:
         """Time steps of a batch; random numbers, statistics and weights are left as they were."""
-        with torch.random.fork_rng(devices=()):
+        with torch.random.fork_rng(devices=()):  # full images: most of the time goes into those
             images, targets = self._batches.images(positions)
         pixels, known = self._normalise(images), _moved(targets, self._device)
 
@@ -276,6 +299,12 @@ class Trainer:
         with torch.autocast(self._device, getattr(torch, precision), enabled=half):
             outputs = module(*inputs)
         return tree_map(Tensor.float, outputs) if half else outputs
+
+
+def _usual_step_s(moments: list[float]) -> float:
+    """Return what a step takes: the mean, without the first, in which much happens once."""
+    steps = np.diff(moments)
+    return float(np.mean(steps[1:] if len(steps) > 1 else steps))
 
 
 _DIVERGED = (

@@ -38,6 +38,8 @@ class Origin:
     """Of the training split."""
     has_fitted_head: bool = False
     """Whether it began with a head that was fitted, and keeps the statistics that this one knows."""
+    early_steps: tuple[int, int] | None = None
+    """Pixels and steps of an epoch that looks at less."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _difference(own: Origin, other: Origin) -> str:
     """Name the first thing in which two trainings differ."""
-    for name in ("architecture", "recipe", "seed", "images"):
+    for name in ("architecture", "recipe", "seed", "images", "has_fitted_head", "early_steps"):
         mine, theirs = getattr(own, name), getattr(other, name)
         if mine != theirs:
             if isinstance(mine, Architecture):

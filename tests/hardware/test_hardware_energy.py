@@ -215,13 +215,15 @@ def test_a_measurement_holds_the_energy_of_one_run_beyond_idle(
     network = make_network(channels=48)
     folder = zone(tmp_path / "powercap", "0", "package-0")
     device = LocalDevice(powercap=tmp_path / "powercap")
-    with kernel(folder, idle_w=5.0, joules_a_cpu_second=20.0):
+    # Where this process waits for a core, the counter is late: 60 ms of work before the idle half second,
+    # counted within it, are 2.4 W. So what is idle is large against that.
+    with kernel(folder, idle_w=50.0, joules_a_cpu_second=20.0):
         (measured,) = device.measure([network.request(min_seconds=2.0)])
     assert isinstance(measured, Measurement)
     energy = measured.energy
     assert energy is not None
     assert energy.source == "RAPL: package-0"
-    assert energy.idle_w == pytest.approx(5.0, abs=2.0)
+    assert energy.idle_w == pytest.approx(50.0, rel=0.1)
     assert energy.joules == pytest.approx(20.0 * measured.cpu_ms / 1e3, rel=0.3)
     assert energy.seconds >= 1.5
 

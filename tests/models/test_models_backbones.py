@@ -12,6 +12,7 @@ from automl.models.backbones import (
     create_backbone,
     inference_form,
     list_stages,
+    takes_size,
 )
 from automl.records import Architecture
 
@@ -148,3 +149,23 @@ def test_image_size_that_a_backbone_cannot_take_is_refused_with_one_that_it_can(
     message = str(caught.value)
     assert message.startswith("Backbone 'test_vit' cannot take images of 50 x 50 pixels (")
     assert message.endswith("). Use 160, the size its weights were trained on.")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "depth", "side", "answer"),
+    [
+        ("test_efficientnet", None, 64, True),
+        ("test_resnet", 3, 64, True),
+        ("test_convnext", None, 64, True),
+        ("tf_efficientnet_lite0", 4, 64, True),
+        ("test_vit", None, 64, False),
+        ("test_vit", 2, 64, False),
+        ("levit_128s", None, 224, False),
+    ],
+)
+def test_only_what_was_built_for_any_size_takes_smaller_images(
+    backbone: str, depth: int | None, side: int, answer: bool
+) -> None:
+    network = build_classifier(architecture(backbone, depth, side), classes=3)
+    smaller = side * 3 // 4 // 32 * 32
+    assert takes_size(network, smaller) is answer

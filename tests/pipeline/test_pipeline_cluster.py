@@ -35,6 +35,8 @@ from automl.storage import sha256_file
 
 TRIALS = 14
 """Enough that some are left when a machine was lost and the driver killed; most take a second or two."""
+TRAINING = b"ray::ResourceTrainable.train"
+"""Ray names a process after what it does."""
 PATIENCE_S = 240.0
 MARK = f"AUTOML_TEST_MARK=cluster-{os.getpid()}"
 
@@ -58,6 +60,8 @@ class Story:
     """Whether the loss of a machine was seen as the end of its trial."""
     measuring: set[str] = field(default_factory=set)
     """Networks in which a measuring process was seen."""
+    trained: bool = False
+    """Whether a trial was seen at work."""
     trained_while_measuring: bool = False
     head: str = ""
     """The network of the driver's machine."""
@@ -92,13 +96,13 @@ def results(run: Path) -> dict[str, tuple[str, int]]:
 
 
 def is_training(machine: Machine) -> bool:
-    """Whether a machine runs a trial: Ray names its processes after what they do."""
+    """Whether a trial is at work on a machine."""
     for number in machine.processes():
         try:
             words = Path(f"/proc/{number}/cmdline").read_bytes()
         except OSError:
             continue
-        if b"ray::TrialActor" in words:
+        if words.startswith(TRAINING):
             return True
     return False
 
@@ -143,7 +147,8 @@ def watched(told: Story) -> Iterator[None]:
             words = dict(_commands(told.networks))
             measuring = [number for number, text in words.items() if b"automl.hardware.w" in text]
             told.measuring |= {network for n in measuring if (network := _network_or_none(n))}
-            training = any(b"ray::TrialActor.step" in text for text in words.values())
+            training = any(text.startswith(TRAINING) for text in words.values())
+            told.trained |= training
             told.trained_while_measuring |= training and bool(measuring)
 
     watcher = threading.Thread(target=look)
@@ -244,6 +249,7 @@ def test_latency_is_measured_on_the_driver_s_machine_and_never_while_trials_run(
     story: Story,
 ) -> None:
     assert story.measuring == {story.head}
+    assert story.trained
     assert not story.trained_while_measuring
     selection = RunFolder(story.run).read_selection()
     assert selection is not None

@@ -160,8 +160,7 @@ def test_trials_and_winner_are_those_of_the_run_that_nothing_happened_to(
 
 
 def test_nothing_that_a_killed_driver_started_goes_on(killed: Killed) -> None:
-    # Ray's own processes see within a minute or so that their driver is gone.
-    assert wait_for(lambda: not marked_processes(MARK), seconds=90.0)
+    assert wait_for(lambda: not marked_processes(MARK), seconds=30.0)
 
 
 def test_a_run_that_is_killed_when_its_winner_was_chosen_ends_with_that_winner(

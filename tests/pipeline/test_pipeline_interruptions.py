@@ -10,13 +10,17 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import pytest
 from run_maker import (
     Finished,
+    alive,
     command,
+    descendants,
     hash_tree,
     marked_processes,
     run_automl,
@@ -45,13 +49,13 @@ class Story:
     run: Path
     second: Ended | None = None
     status_running: Ended | None = None
-    left_after_kill: list[int] = field(default_factory=list)
+    left_after_kill: list[object] = field(default_factory=list)
     status_killed: Ended | None = None
     report_killed: Ended | None = None
     kept: dict[str, tuple[str, int]] = field(default_factory=dict)
     """The results that were there when the driver was killed."""
     interrupted: Ended | None = None
-    left_after_interrupt: list[int] = field(default_factory=list)
+    left_after_interrupt: list[object] = field(default_factory=list)
     changed: Ended | None = None
     last: Ended | None = None
 
@@ -61,10 +65,14 @@ def results(run: Path) -> dict[str, tuple[str, int]]:
     return hash_tree(run / "trials", "result.json")
 
 
-def left_over() -> list[int]:
+def left_over(family: Sequence[psutil.Process]) -> list[object]:
     """Wait for all that a driver started to end; return what did not."""
-    wait_for(lambda: not marked_processes(MARK), seconds=30.0)
-    return marked_processes(MARK)
+
+    def left() -> list[object]:
+        return [*alive(family), *marked_processes(MARK)]
+
+    wait_for(lambda: not left(), seconds=30.0)
+    return left()
 
 
 def begun(run: Path) -> int:
@@ -93,9 +101,10 @@ def _kill(told: Story, project: Path) -> None:
         told.second = run_automl("resume", "runs/story", cwd=project)
         told.status_running = run_automl("status", "runs/story", cwd=project)
         assert wait_for(lambda: results(told.run), seconds=PATIENCE_S)
+        family = descendants(process.pid)
         process.kill()
     told.kept = results(told.run)
-    told.left_after_kill = left_over()
+    told.left_after_kill = left_over(family)
     told.status_killed = run_automl("status", "runs/story", cwd=project)
     told.report_killed = run_automl("report", "runs/story", cwd=project)
 
@@ -105,10 +114,11 @@ def _interrupt(told: Story, project: Path) -> None:
     with running(command("resume", "runs/story"), cwd=project, mark=MARK) as process:
         assert wait_for(lambda: begun(told.run) > before, seconds=PATIENCE_S)
         time.sleep(0.2)
+        family = descendants(process.pid)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does on Ctrl-C
         out, err = process.communicate(timeout=120)
         told.interrupted = Ended(process.args, process.returncode, out, err)
-    told.left_after_interrupt = left_over()
+    told.left_after_interrupt = left_over(family)
 
 
 def _meddle(told: Story, project: Path, shared: Finished, new: Path) -> None:

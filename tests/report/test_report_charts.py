@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +16,7 @@ from automl.report.chart import (
     STATE_COLOURS,
     VERDICT_COLOURS,
     encode_table,
+    share_axis,
 )
 from automl.report.charts import build_charts
 from automl.report.scheme_charts import MAX_NETWORKS
@@ -99,3 +101,34 @@ def test_scheme_chart_draws_only_so_many_networks(runs: ModuleType) -> None:
     built = build_charts(build_view(runs.passing()))
     assert len(built.tables["schemes-0"]["network"]["words"]) == 8
     assert MAX_NETWORKS == 40
+
+
+def ticks(low: float, high: float, count: int) -> list[float]:
+    """Return where Vega draws about so many ticks: at multiples of 1, 2 or 5 times a power of ten."""
+    step = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(step))
+    over = step / power
+    step = power * (10 if over >= 50**0.5 else 5 if over >= 10**0.5 else 2 if over >= 2**0.5 else 1)
+    first, last = math.ceil(low / step), math.floor(high / step)
+    return [number * step for number in range(first, last + 1)]
+
+
+@pytest.mark.parametrize("count", [4, 5, 7, 10])
+@pytest.mark.parametrize(
+    "scores", [[1.0], [0.9931, 1.0], [0.5, 0.99, None], [0.9999, 1.0], [0.0, 1.0], [0.31, 0.9987]]
+)
+def test_an_axis_of_shares_shows_all_scores_and_nothing_above_all(
+    scores: list[float | None], count: int
+) -> None:
+    low, high = share_axis(scores)["scale"].to_dict()["domain"]
+    known = [score for score in scores if score is not None]
+    assert low < min(known)
+    assert high > max(known)
+    shown = ticks(low, high, count)
+    assert len(shown) >= 2
+    assert max(shown) <= 1.0 + 1e-9
+
+
+def test_scores_within_one_point_are_told_apart_by_more_digits() -> None:
+    assert share_axis([0.9931, 1.0])["axis"].to_dict()["format"] == ".2~%"
+    assert share_axis([0.9, 1.0])["axis"].to_dict()["format"] == ".1~%"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -28,14 +27,7 @@ from automl.training.validation import Normalise
 SIDE = 64
 STILL = Augmentation("none", 0.0, 1.0, 0.0, 0.0, 0.0, False, False)
 RECIPE_6 = replace(RECIPE, learning_rate=3e-3, epochs=6, batch_size=8)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def built(task: Task, architecture: Architecture, freeze: str) -> Network:

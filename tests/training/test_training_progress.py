@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,15 +27,7 @@ from automl.training.loop import Trainer
 SIDE = 32
 SHORT = replace(RECIPE, learning_rate=3e-3, epochs=4, batch_size=8)
 TASK = ClassificationTask(("dark", "bright"), TaskOptions())
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums are exact to the last bit only in one order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def images(count: int) -> Examples:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -24,15 +23,7 @@ from automl.training.validation import judge
 
 SIDE = 32
 TASK = SegmentationTask(("background", "spot"), TaskOptions(input="tiles"))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Two threads wait for each other where the network is this small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")  # two would wait for each other
 
 
 def network() -> Network:
