@@ -63,6 +63,8 @@ def _pareto_chart(target: TargetView, index: int, objective: str) -> Charts:
     points = [r for r in target.candidates if r.score is not None and r.latency_ms is not None]
     if not points:
         return NO_CHARTS
+    # What is drawn last lies on top: a candidate that equals the winner must not hide it.
+    points.sort(key=lambda row: row.state is CandidateState.WINNER)
     name, key = f"points-{index}", f"pareto-{index}"
     table = encode_table(
         (
