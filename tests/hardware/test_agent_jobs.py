@@ -56,12 +56,9 @@ def _order(store: FileStore, make_network: Make, *, seconds: float) -> MeasureOr
     return MeasureOrder((replace(request, path=""),))
 
 
-def _processes() -> list[psutil.Process]:
-    return [
-        child
-        for child in psutil.Process().children(recursive=True)
-        if child.status() != psutil.STATUS_ZOMBIE
-    ]
+def _processes() -> set[psutil.Process]:
+    children = psutil.Process().children(recursive=True)
+    return {child for child in children if child.status() != psutil.STATUS_ZOMBIE}
 
 
 def _is_known(jobs: Jobs, name: str) -> bool:
@@ -75,14 +72,17 @@ def _is_known(jobs: Jobs, name: str) -> bool:
 def test_a_job_that_nobody_asks_for_any_more_is_ended_with_its_processes(
     jobs: Jobs, store: FileStore, clock: _Clock, make_network: Make
 ) -> None:
-    jobs.submit("a", _order(store, make_network, seconds=60.0))
-    assert wait_until(lambda: len(_processes()) == 2), "the job's and the measuring process"
+    order, before = _order(store, make_network, seconds=60.0), _processes()
+    jobs.submit("a", order)
+    assert wait_until(lambda: len(_processes() - before) == 2), "the job's, the measuring process"
     clock.now += 599.0
     assert jobs.wait("a", seen=0, timeout_s=0).state == "running"
     clock.now += 599.0
-    assert not wait_until(lambda: not _processes(), seconds=0.5), "it was asked for meanwhile"
+    assert not wait_until(lambda: not _processes() - before, seconds=0.5), (
+        "it was asked for meanwhile"
+    )
     clock.now += 2.0
-    assert wait_until(lambda: not _processes())
+    assert wait_until(lambda: not _processes() - before)
     assert not _is_known(jobs, "a")
 
 

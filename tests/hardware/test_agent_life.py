@@ -97,7 +97,7 @@ def test_an_agent_that_is_ended_leaves_no_process_and_no_file(
     started = agent.descendants()
     assert len(files_in(agent.folder)) >= 1
     assert agent.stop(number) == 0
-    assert wait_until(lambda: not any(p.is_running() for p in started))
+    assert wait_until(lambda: not any(_is_alive(p) for p in started))
     assert files_in(agent.folder) == []
     assert agent.errors().count("Traceback") == 0
 
@@ -110,7 +110,7 @@ def test_an_agent_that_is_killed_takes_its_processes_along_and_the_next_one_tidi
     _running(agent, make_network, _JOB)
     started = agent.descendants()
     agent.stop(signal.SIGKILL)
-    assert wait_until(lambda: not any(_is_alive(p) for p in started), seconds=10)
+    assert wait_until(lambda: not any(_is_alive(p) for p in started))
     left = [name for name in files_in(agent.folder) if name.startswith("automl-agent-")]
     assert len(left) == 1
     with AgentProcess(tmp_path / "agent"):

@@ -119,7 +119,7 @@ def test_a_delayed_link_costs_time_and_no_latency(
     else:  # this kernel cannot delay packets, so a program in between does
         with Line(_THERE, agent.port, delay_s=0.15) as line:
             answer = _timed(RemoteDevice(line.url, TOKEN), request)
-    assert answer.p99_ms.value < 150
+    assert answer.p50_ms.value < 150  # a delay that counted would be in every run
 
 
 def _timed(device: RemoteDevice, request: MeasureRequest) -> Measurement:

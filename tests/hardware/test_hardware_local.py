@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+from killer import Killer
 
 from automl import registry
 from automl.hardware.device import MeasureFailure
@@ -178,40 +178,15 @@ def _workers() -> Iterator[psutil.Process]:
             continue
 
 
-class _Killer:
-    """Kills measuring processes that last longer than a good network needs, as a system does."""
-
-    def __init__(self, times: int) -> None:
-        self._left = times
-        self._seen: dict[int, float] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> _Killer:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while self._left and not self._stop.wait(0.1):
-            for worker in _workers():
-                first = self._seen.setdefault(worker.pid, time.monotonic())
-                if time.monotonic() - first > 2.0:
-                    worker.kill()
-                    self._left -= 1
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the memory maps of a process")
 def test_a_network_that_gets_its_process_killed_twice_fails_and_the_rest_is_measured(
     make_network: Make,
 ) -> None:
     endless = make_network("endless.onnx", endless=True).request()
     good = make_network("good.onnx").request()
-    with _Killer(times=2):
+    with Killer(_workers, times=2) as killer:
         failure, m = LocalDevice().measure([endless, good])
+    assert killer.left == 0
     assert failure == MeasureFailure(
         endless.path,
         "the measuring process was killed by SIGKILL (as systems do when memory runs out), "
@@ -224,8 +199,9 @@ def test_a_network_that_gets_its_process_killed_twice_fails_and_the_rest_is_meas
 def test_a_network_whose_process_was_killed_once_is_measured_again(make_network: Make) -> None:
     request = make_network().request(min_seconds=4.0)
     other = make_network("other.onnx").request()
-    with _Killer(times=1):
+    with Killer(_workers, times=1) as killer:
         answers = LocalDevice().measure([request, other])
+    assert killer.left == 0
     assert all(isinstance(answer, Measurement) for answer in answers)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import resource
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 from agent_process import AgentProcess, Call, failed, wait_until
+from killer import Killer
 
 from automl.hardware.device import MeasureFailure
 from automl.records import Measurement
@@ -18,43 +18,14 @@ Make = Callable[..., Any]
 AGENT_OPTIONS = ("--max-upload", "4MiB")
 
 
-class _Killer:
-    """Kills measuring processes that last longer than a good network needs, as a system does."""
-
-    def __init__(self, agent: AgentProcess, *, times: int, name: str = "worker") -> None:
-        self._agent = agent
-        self.left = times
-        self._name = name
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> _Killer:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        seen: dict[int, float] = {}
-        while self.left and not self._stop.wait(0.1):
-            for worker in self._agent.workers():
-                first = seen.setdefault(worker.pid, time.monotonic())
-                if time.monotonic() - first > 1.5:
-                    victim = worker if self._name == "worker" else worker.parent()
-                    if victim is not None:
-                        victim.kill()
-                    self.left -= 1
-
-
 def test_a_network_that_gets_its_process_killed_fails_and_the_rest_is_measured(
     agent: AgentProcess, make_network: Make
 ) -> None:
     endless = make_network("endless.onnx", endless=True).request()
     good = make_network("good.onnx", channels=9).request()
-    with _Killer(agent, times=2):
+    with Killer(agent.workers, times=2) as killer:
         failure, m = agent.device().measure([endless, good])
+    assert killer.left == 0
     assert failure == MeasureFailure(
         endless.path,
         "the measuring process was killed by SIGKILL (as systems do when memory runs out), "
@@ -68,7 +39,7 @@ def test_jobs_whose_process_dies_are_tried_together_then_alone(
 ) -> None:
     endless = make_network("endless.onnx", endless=True).request()
     good = make_network("good.onnx", channels=9).request()
-    with _Killer(agent, times=4, name="runner") as killer:
+    with Killer(agent.workers, times=4, victim_of=psutil.Process.parent) as killer:
         call = Call(agent.device(sleep=lambda _: None), [endless, good])
         failure, m = call.answers()
     assert killer.left == 0, "twice together, twice alone"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agent_process import TOKEN, AgentProcess, Call, Line, failed, free_port, measured, wait_until
+from agent_process import TOKEN, AgentProcess, Call, Line, failed, measured, wait_until
 
 from automl.errors import AutomlError
 from automl.hardware.remote import RemoteDevice
@@ -21,14 +21,13 @@ AGENT_OPTIONS = ("--max-upload", "4MiB")
 def test_an_agent_that_is_killed_and_started_again_while_measuring_costs_only_time(
     tmp_path: Path, make_network: Make
 ) -> None:
-    port = free_port()
-    agent = AgentProcess(tmp_path / "agent", port=port)
+    agent = AgentProcess(tmp_path / "agent")
     requests = [make_network(f"{n}.onnx", channels=n).request(min_seconds=2.0) for n in (4, 8)]
-    call = Call(agent.device(), requests)
+    call = Call(agent.device(patience_s=50.0), requests)
     assert wait_until(agent.workers)
     agent.stop(signal.SIGKILL)
     assert wait_until(lambda: any("does not answer" in line for line in call.lines))
-    with AgentProcess(tmp_path / "agent", port=port) as again:
+    with AgentProcess(tmp_path / "agent", port=agent.port) as again:
         answers = call.answers()
         assert [measured(answer).artifact_sha256 for answer in answers] == [
             request.sha256 for request in requests
@@ -64,7 +63,7 @@ def test_a_slow_line_delays_the_answers_and_not_the_latency(
     request = make_network(channels=4).request()
     with Line("127.0.0.1", agent.port, delay_s=0.1) as line:
         m = measured(RemoteDevice(line.url, TOKEN).measure([request])[0])
-    assert m.p99_ms.value < 100
+    assert m.p50_ms.value < 100  # a delay that counted would be in every run
 
 
 def test_a_line_that_stays_cut_fails_what_is_open_and_then_says_how_to_mend_it(

@@ -85,7 +85,7 @@ def test_a_file_that_does_not_run_leaves_the_others_timed(
 
 def test_decoding_costs_more_than_handing_over_a_frame(calibration: Calibration) -> None:
     pixels = 960 * 1280
-    assert calibration.file.at(pixels) > 1.0 > calibration.frame.at(pixels)
+    assert calibration.file.at(pixels) > max(1.0, calibration.frame.at(pixels))
 
 
 def test_the_fitted_model_knows_larger_networks_as_slower(calibration: Calibration) -> None:

@@ -19,7 +19,9 @@ from pathlib import Path
 import pytest
 from ray_machines import Machine, Machines, machines, wait_until_up, why_no_namespaces
 from run_maker import (
+    alive,
     command,
+    descendants,
     hash_tree,
     marked_processes,
     running,
@@ -66,7 +68,7 @@ class Story:
     head: str = ""
     """The network of the driver's machine."""
     networks: set[str] = field(default_factory=set)
-    left: list[int] = field(default_factory=list)
+    left: list[object] = field(default_factory=list)
     last: subprocess.CompletedProcess[str] | None = None
 
 
@@ -184,7 +186,7 @@ def _refuse(told: Story, cluster: Machines, project: Path, blind: Machine) -> No
         out, err = process.communicate(timeout=PATIENCE_S)
         told.refused = subprocess.CompletedProcess((), process.returncode, out, err)
     blind.cut_power()
-    time.sleep(4.0)  # until the head has missed three of its answers
+    time.sleep(10.0)  # the head misses three of its answers, one a second
 
 
 def _lose_machine_and_driver(told: Story, cluster: Machines, project: Path) -> None:
@@ -201,10 +203,11 @@ def _lose_machine_and_driver(told: Story, cluster: Machines, project: Path) -> N
         told.busy_late = wait_for(lambda: is_training(late), seconds=60)
         before = len(results(told.run))
         wait_while_alive(process, lambda: len(results(told.run)) > before)
+        family = descendants(process.pid)
         process.kill()
     told.kept = results(told.run)
-    wait_for(lambda: not marked_processes(MARK), seconds=30.0)
-    told.left = marked_processes(MARK)
+    wait_for(lambda: not (alive(family) or marked_processes(MARK)), seconds=30.0)
+    told.left = [*alive(family), *marked_processes(MARK)]
 
 
 @pytest.mark.skipif(bool(why_no_namespaces()), reason=why_no_namespaces() or "isolated")

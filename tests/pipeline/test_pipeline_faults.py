@@ -18,7 +18,9 @@ from pathlib import Path
 import pytest
 from run_maker import (
     Finished,
+    alive,
     command,
+    descendants,
     hash_tree,
     marked_processes,
     run_automl,
@@ -77,7 +79,7 @@ def kill(
 ) -> int:
     """Kill a driver so long after the run has a folder, or at a new result; return how it ended.
 
-    What the driver left behind may go on for a moment: what it still writes is a result like any other.
+    What the driver left behind may go on for a moment, in which it may still write results.
 
     Args:
         least: results that there must be first.
@@ -88,8 +90,11 @@ def kill(
         wait_for(lambda: results(run) != before, seconds=moment)
         assert wait_for(lambda: len(results(run)) >= least, seconds=PATIENCE_S)
         assert process.poll() is None, "the driver had ended before the kill"
+        family = descendants(process.pid)
         (os.killpg if group else os.kill)(process.pid, signal.SIGKILL)
-        return process.wait()
+        code = process.wait()
+    assert wait_for(lambda: not alive(family), seconds=30.0), alive(family)
+    return code
 
 
 def kill_when_chosen(run: Path, project: Path) -> int:

@@ -205,7 +205,7 @@ def test_a_trial_ends_in_time_for_its_deadline(prepared: Prepared) -> None:
     reports = finish(
         prepared.session(assignment(6, endless), ends_after_s=prepared.elapsed_s + 8.0)
     )
-    assert time.monotonic() - started < 8.0 + 10.0
+    assert time.monotonic() - started < 8.0 + 40.0  # all its epochs would take an hour
     result = result_of(prepared.folder, 6)
     assert result.status is TrialStatus.FINISHED
     assert 1 <= len(result.epochs) < 10_000
