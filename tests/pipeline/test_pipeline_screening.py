@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from record_makers import architecture, artifact, trial
 
 from automl.data import prepare
 from automl.hardware.local import LocalDevice
-from automl.pipeline.choice import Chooser
+from automl.pipeline.choice import Choice, Chooser
 from automl.pipeline.devices import Devices, Predictor
 from automl.pipeline.examination import Examiner
 from automl.pipeline.folder import RunFolder
@@ -93,19 +93,20 @@ def known(paper_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
             )
             for net in NETS
         ]
-        gauge = MeasuringGauge(
-            [FREE],
-            Devices({"local": LocalDevice()}),
-            TimedFrame.of(dataset),
-            stop_early=True,
-            progress=lambda text: None,
-        )
-        measured = gauge.ask([made.files[0] for made in exported])
-        yield Known(
-            dataset,
-            exported,
-            [one.p50_ms.value for one in measured if not isinstance(one, Unknown)],
-        )
+        yield Known(dataset, exported, measure(dataset, exported))
+
+
+def measure(dataset: Dataset, exported: Sequence[Exported]) -> list[float]:
+    """Return the median latency of each file, ms."""
+    gauge = MeasuringGauge(
+        [FREE],
+        Devices({"local": LocalDevice()}),
+        TimedFrame.of(dataset),
+        stop_early=True,
+        progress=lambda text: None,
+    )
+    answers = gauge.ask([made.files[0] for made in exported])
+    return [one.p50_ms.value for one in answers if not isinstance(one, Unknown)]
 
 
 def _examiner(dataset: Dataset, devices: Devices, target: Target, pool: WorkerPool) -> Examiner:
@@ -163,26 +164,39 @@ def test_sure_cases_are_predicted_and_open_ones_measured(
         assert (again.predicted, again.measured, again.cached) == (0, 0, 3)
 
 
+ATTEMPTS = 4
+"""A shared machine may become a fifth faster between two measurements: then the network does fit."""
+
+
 def test_predictions_that_are_far_too_good_never_ship_a_slow_model(
-    known: Known, tmp_path: Path
+    known: Known, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Planned with what is 30 % too fast, a network above its budget comes first, and does not win."""
-    small, middle, _ = known.p50_ms
-    limit_ms = middle * 0.8
-    assert limit_ms > 1.5 * small, "so that noise does not decide"
-    target = replace(FREE, latency=(LatencyBudget("p50", limit_ms),))
-    able = contenders_of(known, target, known.optimist(0.7))
-    assert [c.candidate.architecture.image_size for c in able] == [96, 32], "96 is too slow"
-    folder = RunFolder(Path(known.exported[0].files[0].path).parent)
-    devices = Screened(known.optimist(0.7))
-    chooser = Chooser(known.dataset, folder=folder, devices=devices, observer=Silent())
-    choice = chooser.choose(target, able)
-    assert choice.winner is not None
+    for attempt in range(ATTEMPTS):
+        monkeypatch.setenv("AUTOML_CACHE", str(tmp_path / f"cache-{attempt}"))
+        fresh = replace(known, p50_ms=measure(known.dataset, known.exported))
+        small, middle, _ = fresh.p50_ms
+        limit_ms = middle * 0.8
+        assert limit_ms > 1.5 * small, "so that noise does not decide"
+        able, choice = choose(fresh, fresh.optimist(0.7), limit_ms)
+        assert [c.candidate.architecture.image_size for c in able] == [96, 32], "96 is too slow"
+        assert choice.winner is not None
+        proven = choice.known[choice.winner.artifact.sha256]
+        assert isinstance(proven, Measurement)
+        assert proven.p50_ms.high <= limit_ms
+        assert proven.fresh_process
+        if choice.winner is not able[0]:
+            break
     assert choice.winner.candidate.architecture.image_size == 32
-    proven = choice.known[choice.winner.artifact.sha256]
-    assert isinstance(proven, Measurement)
-    assert proven.p50_ms.high <= limit_ms
-    assert proven.fresh_process
     (clause, text) = choice.missed[able[0].artifact.sha256]
     assert clause == f"latency p50 <= {limit_ms:g} ms"
     assert text.startswith("in a fresh process p50 was ")
+
+
+def choose(known: Known, optimist: Optimist, limit_ms: float) -> tuple[list[Contender], Choice]:
+    """Return what is able by prediction, and what measuring that leads to."""
+    target = replace(FREE, latency=(LatencyBudget("p50", limit_ms),))
+    able = contenders_of(known, target, optimist)
+    folder = RunFolder(Path(known.exported[0].files[0].path).parent)
+    chooser = Chooser(known.dataset, folder=folder, devices=Screened(optimist), observer=Silent())
+    return able, chooser.choose(target, able)
