@@ -3,7 +3,8 @@
 Decides, from what is known so far and nothing else, what comes before the trainings that Optuna proposes:
 
 1. ``features``: frozen pretrained features of each backbone and image size, best expectation first.
-2. ``probe``: the best linear model on them becomes a network that can be delivered, within a minute.
+2. ``probe``: the best linear model on them becomes a network that can be delivered, within a minute. Where
+   that takes little of the time, it is trained shortly at once, before anything else is looked at.
 3. ``glance``: an epoch at a low resolution, on some of the images, for twice as many as can be trained.
 4. ``train``: the survivors, each by the middle recipe first, then as Optuna proposes.
 
@@ -17,26 +18,23 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
 from automl.records import (
     Architecture,
     PlannedArchitecture,
-    Probe,
     Recipe,
     Rung,
-    TrialResult,
-    TrialStatus,
     TruthKind,
 )
+from automl.search.climb import Climb
 from automl.search.prior import combine
 from automl.search.study import StudySpace, middle_recipe
 
 __all__ = [
     "GLANCE_IMAGES",
-    "Climb",
     "Ladder",
     "Step",
     "low_resolution",
@@ -65,6 +63,8 @@ _GLANCES_SHARE = 0.15
 """Of search.time, at most so much goes to these rungs; the rest trains."""
 _TRAINING_SHARE = 0.6
 """Of search.time, about so much is left to train after planning, probing and before the proof."""
+_EARLY_SHARE = 0.15
+"""Of search.time, at most so much for a first training of a network that may not be the best one."""
 _TRIALS_EACH = 3
 """Trainings that a survivor should get: with fewer, its recipe is a matter of luck."""
 _FEWEST_SURVIVORS = 2
@@ -98,58 +98,6 @@ class Step:
     recipe: Recipe
     place: str
     """Where on the ladder, for people: ``probe 3/12``."""
-
-
-@dataclass
-class Climb:
-    """What is known so far; filled alike by a search under way and from the files of an earlier part."""
-
-    scores: dict[str, float] = field(default_factory=dict)
-    """Of linear models, by architecture."""
-    probed: dict[str, float] = field(default_factory=dict)
-    """Seconds that each set of features took."""
-    delivered: dict[str, float | None] = field(default_factory=dict)
-    """Objective of networks with a linear head; ``None``: it failed."""
-    glances: dict[str, float | None] = field(default_factory=dict)
-    """Score after a glance; ``None``: it failed."""
-    glance_seconds: dict[str, float] = field(default_factory=dict)
-    trained: set[str] = field(default_factory=set)
-    """Architectures that were or are being trained."""
-    under_way: set[str] = field(default_factory=set)
-    """What was begun and has not ended, as ``<rung> <key>``."""
-
-    @classmethod
-    def of(cls, probes: Sequence[Probe], trials: Sequence[TrialResult]) -> Climb:
-        """Return what an earlier part of a run found."""
-        climb = cls()
-        for probe in probes:
-            climb.note_features(probe.id, probe.scores, sum(probe.seconds.values()))
-        for trial in trials:
-            failed = trial.status is TrialStatus.FAILED
-            score = trial.objective
-            if trial.rung == "glance" and trial.epochs:
-                score = trial.epochs[-1].val_score
-            seconds = trial.seconds.get("train", 0.0)
-            climb.note(trial.rung, trial.architecture, None if failed else score, seconds)
-        return climb
-
-    def note_features(self, id_: str, scores: Mapping[str, float], seconds: float) -> None:
-        """Take in a set of features, also one that could not be made and has no scores."""
-        self.scores.update(scores)
-        self.probed[id_] = seconds
-
-    def note(
-        self, rung: Rung, architecture: Architecture, score: float | None, seconds: float
-    ) -> None:
-        """Take in a trial that ended on one of the other rungs; ``None``: it failed."""
-        key = architecture.key
-        if rung == "probe":
-            self.delivered[key] = score
-        elif rung == "glance":
-            self.glances[key] = score
-            self.glance_seconds[key] = seconds
-        else:
-            self.trained.add(key)
 
 
 @dataclass(frozen=True)
@@ -196,19 +144,26 @@ class Ladder:
         ranking = [a for a in self.ranking(climb) if a.key not in failed]
         return tuple(ranking[: self._survivor_count(climb)]) or self.study.architectures
 
-    def points(self, climb: Climb) -> list[tuple[Architecture, Recipe]]:
-        """Return what to train first, before Optuna has learnt anything.
+    def brief(self, climb: Climb) -> list[tuple[Architecture, Recipe]]:
+        """Return what to train shortly before anything at length: the best survivor, so that there is
+        something better early. Nothing where a network with a fitted head was trained already."""
+        if not self._has_shorter or climb.trained & climb.scores.keys():
+            return []
+        best = self.survivors(climb)[0]
+        return [(best, self._shortly(best, climb))]
 
-        The best survivor shortly, so that there is something better early; then each at length.
-        """
+    def lengthy(self, climb: Climb) -> list[tuple[Architecture, Recipe]]:
+        """Return what to train before Optuna has learnt anything: each survivor by the middle recipe."""
         middle = middle_recipe(self.study.space)
-        survivors = self.survivors(climb)
-        shortest = min(self.study.space.epochs)
-        points = [(a, middle) for a in survivors]
-        if shortest < middle.epochs:
-            brief = replace(middle, epochs=shortest)
-            points.insert(0, (survivors[0], self._gently(survivors[0], brief, climb)))
-        return points
+        return [(architecture, middle) for architecture in self.survivors(climb)]
+
+    @property
+    def _has_shorter(self) -> bool:
+        return min(self.study.space.epochs) < middle_recipe(self.study.space).epochs
+
+    def _shortly(self, architecture: Architecture, climb: Climb) -> Recipe:
+        brief = replace(middle_recipe(self.study.space), epochs=min(self.study.space.epochs))
+        return self._gently(architecture, brief, climb)
 
     def _gently(self, architecture: Architecture, recipe: Recipe, climb: Climb) -> Recipe:
         """Return a recipe with the smallest steps of the space where a fitted head is there to be kept.
@@ -231,16 +186,19 @@ class Ladder:
         delivery = self._delivery(climb) if is_early or not waiting else None
         if delivery is not None:
             return delivery
+        training = self._early_training(climb)
+        if training is not None:
+            return training
         if waiting:
             place = f"probe {groups.index(waiting[0]) + 1}/{len(groups)}"
             return self._step("features", self._members(waiting[0])[-1], 0, place)
-        return "wait" if _is_under_way(climb, "features") else None
+        return "wait" if climb.is_under_way("features") else None
 
     def _delivery(self, climb: Climb) -> Step | None:
         """Return the best probe as something to deliver, if it is new and clearly better."""
         if not climb.scores or len(climb.delivered) >= _MOST_DELIVERED:
             return None
-        if _is_under_way(climb, "probe"):
+        if climb.is_under_way("probe"):
             return None
         known = [k for k in climb.scores if k in self._planned]
         fresh = [k for k in known if k not in climb.delivered]
@@ -250,10 +208,24 @@ class Ladder:
             return None
         return self._step("probe", self._planned[best].architecture, 0, "best probe")
 
+    def _early_training(self, climb: Climb) -> Step | None:
+        """Return the network that was delivered, trained shortly, where that is soon done.
+
+        A trained network is worth more to who waits than to know which of all would be the best.
+        """
+        delivered = {key: score for key, score in climb.delivered.items() if score is not None}
+        is_scarce = self.trials is not None and self.trials <= _TRIALS_EACH
+        if not delivered or climb.trained or is_scarce or not self._has_shorter:
+            return None
+        best = self._planned[max(delivered, key=lambda key: delivered[key])].architecture
+        recipe = self._shortly(best, climb)
+        seconds = self._train_seconds(best, epochs=recipe.epochs) + _FINISH_SECONDS
+        return Step("train", best, recipe, "") if seconds <= _EARLY_SHARE * self.time_s else None
+
     def _opening(self, climb: Climb) -> Step | None:
         """Return the lightest network, trained shortly, when nothing else was delivered."""
         is_delivered = any(score is not None for score in climb.delivered.values())
-        if is_delivered or climb.trained or _is_under_way(climb, "probe"):
+        if is_delivered or climb.trained or climb.is_under_way("probe"):
             return None
         lightest = min(self.planned, key=lambda p: (p.weights is None, p.macs)).architecture
         shortest = min(self.study.space.epochs)
@@ -276,7 +248,7 @@ class Ladder:
                 break
             step = self._step("glance", architecture, 1, f"glance {place}/{len(chosen)}")
             return replace(step, recipe=self._gently(architecture, step.recipe, climb))
-        return "wait" if _is_under_way(climb, "glance") else None
+        return "wait" if climb.is_under_way("glance") else None
 
     def _glanceable(self) -> list[Architecture]:
         """Return those worth a look: without pretrained weights only where no network has any."""
@@ -371,7 +343,3 @@ def low_resolution(image_size: int) -> int:
     """Return the side of the images of a glance: about 0.7 of the usual, a multiple of 32."""
     steps = max(1, round(image_size * _LOW_RESOLUTION / _MULTIPLE))
     return min(image_size, steps * _MULTIPLE)
-
-
-def _is_under_way(climb: Climb, rung: Rung) -> bool:
-    return any(name.startswith(f"{rung} ") for name in climb.under_way)

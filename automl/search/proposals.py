@@ -21,7 +21,8 @@ from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from automl.records import Probe, TrialResult
-from automl.search.ladder import Climb, Ladder, Step, probe_id
+from automl.search.climb import Climb
+from automl.search.ladder import Ladder, Step, probe_id
 from automl.search.sampling import NumberedSampler
 from automl.search.study import (
     Assignment,
@@ -221,8 +222,9 @@ class LadderSearch(Searcher):  # type: ignore[misc]  # Ray is untyped
 
     def _first_points(self, space: Mapping[str, Any]) -> list[Parameters]:
         """Return what to train before Optuna proposes its own, but for what was begun already."""
-        own = [assignment_parameters(*point) for point in self._ladder.points(self._climb)]
-        points = [*own[:1], *(dict(point) for point in self._first), *own[1:]]
+        brief = [assignment_parameters(*point) for point in self._ladder.brief(self._climb)]
+        lengthy = [assignment_parameters(*point) for point in self._ladder.lengthy(self._climb)]
+        points = [*brief, *(dict(point) for point in self._first), *lengthy]
         done = [point for point, _ in self._known]
         done += [
             assignment_parameters(a.architecture, a.recipe)

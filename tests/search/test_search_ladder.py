@@ -17,7 +17,8 @@ from automl.records import (
     TrialStatus,
     TruthKind,
 )
-from automl.search.ladder import Climb, Ladder, Step, low_resolution, probe_id, rungs_of
+from automl.search.climb import Climb
+from automl.search.ladder import Ladder, Step, low_resolution, probe_id, rungs_of
 from automl.search.study import StudySpace
 
 SMALL = [architecture("net_a", depth=d) for d in (3, 4, 5)]
@@ -65,11 +66,12 @@ def asked(of: Ladder, climb: Climb) -> tuple[str, str, str]:
 
 
 def climbed() -> Climb:
-    """All features known, the best head delivered."""
+    """All features known, the best head delivered and its network trained shortly."""
     climb = Climb()
     climb.note_features(PROBE_A, {a.key: 0.90 + 0.01 * i for i, a in enumerate(SMALL)}, 5.0)
     climb.note_features(PROBE_B, {a.key: 0.95 - 0.01 * i for i, a in enumerate(LARGE)}, 5.0)
     climb.note("probe", LARGE[0], 0.95, 0.0)
+    climb.note("train", LARGE[0], 0.96, 0.0)
     return climb
 
 
@@ -105,6 +107,7 @@ def test_a_later_probe_is_delivered_too_when_it_is_clearly_better(
     climb = Climb()
     climb.note_features(PROBE_B, {LARGE[0].key: 0.9, LARGE[1].key: 0.85}, 5.0)
     climb.note("probe", LARGE[0], 0.9, 0.0)
+    climb.note("train", LARGE[0], 0.95, 0.0)
     climb.note_features(PROBE_A, {SMALL[0].key: later, SMALL[1].key: 0.7, SMALL[2].key: 0.7}, 5.0)
     rung, key, place = asked(ladder(), climb)
     assert (rung, place) == (expected[0], expected[2])
@@ -158,12 +161,41 @@ def test_glances_reorder_what_the_probes_said_and_the_failed_ones_are_out() -> N
     assert LARGE[1] not in ladder().survivors(climb)
 
 
-def test_the_best_survivor_is_trained_shortly_then_each_at_length() -> None:
-    points = ladder().points(climbed())
-    first, *others = [(a.key, recipe.epochs) for a, recipe in points]
-    assert (first[1], others[0]) == (4, (first[0], 8))
-    assert all(epochs == 8 for _, epochs in others)
-    assert len({key for key, _ in others}) == len(others) == 2
+def delivered() -> Climb:
+    """Half of the features known, the best head delivered."""
+    climb = Climb()
+    climb.note_features(PROBE_B, {a.key: 0.9 - 0.01 * i for i, a in enumerate(LARGE)}, 5.0)
+    climb.note_features("probe-net_d-128", {}, 5.0)
+    climb.note("probe", LARGE[0], 0.9, 0.0)
+    return climb
+
+
+def test_what_was_delivered_is_trained_shortly_before_the_rest_is_looked_at() -> None:
+    plans = [*planned(*SMALL, *LARGE), *planned(architecture("net_d", depth=4))]
+    of, climb = ladder(plans=plans), delivered()
+    step = of.next(climb)
+    assert isinstance(step, Step)
+    assert (step.rung, step.architecture) == ("train", LARGE[0])
+    assert (step.recipe.epochs, step.recipe.learning_rate) == (4, 1e-4)
+    climb.note("train", step.architecture, 0.95, 20.0)
+    assert asked(of, climb)[0] == "features"
+    assert of.brief(climb) == []
+
+
+@pytest.mark.parametrize(("images", "trials"), [(8_000, None), (800, 3)])
+def test_nothing_is_trained_early_where_that_takes_long_or_few_may_be_trained(
+    images: int, trials: int | None
+) -> None:
+    plans = [*planned(*SMALL, *LARGE), *planned(architecture("net_d", depth=4))]
+    of = ladder(plans=plans, images=images, trials=trials)
+    assert asked(of, delivered())[0] == "features"
+    assert [recipe.epochs for _, recipe in of.brief(delivered())] == [4]
+
+
+def test_each_survivor_is_trained_at_length() -> None:
+    trained = [(a.key, recipe.epochs) for a, recipe in ladder().lengthy(climbed())]
+    assert [epochs for _, epochs in trained] == [8, 8]
+    assert len({key for key, _ in trained}) == 2
 
 
 def test_networks_with_a_fitted_head_begin_with_small_steps() -> None:
@@ -172,10 +204,11 @@ def test_networks_with_a_fitted_head_begin_with_small_steps() -> None:
     glance = of.next(climb)
     assert isinstance(glance, Step)
     assert (glance.rung, glance.recipe.learning_rate) == ("glance", smallest)
-    rates = [recipe.learning_rate for _, recipe in of.points(climb)]
-    assert rates == [smallest, middle, middle]
+    assert [recipe.learning_rate for _, recipe in of.lengthy(climb)] == [middle, middle]
+    climb.trained.clear()
+    assert [recipe.learning_rate for _, recipe in of.brief(climb)] == [smallest]
     climb.scores.clear()
-    assert [recipe.learning_rate for _, recipe in of.points(climb)] == [middle] * 3
+    assert [recipe.learning_rate for _, recipe in of.brief(climb)] == [middle]
 
 
 @pytest.mark.parametrize("trials", [1, 3, None])
@@ -258,6 +291,7 @@ def test_an_earlier_part_of_a_run_gives_the_same_climb_as_one_that_went_on() -> 
     ]
     trials: list[TrialResult] = [
         replace(trial(LARGE[0], objective=0.95), rung="probe"),
+        trial(LARGE[0], objective=0.96),
         replace(
             trial(SMALL[1]),
             rung="glance",
@@ -269,7 +303,7 @@ def test_an_earlier_part_of_a_run_gives_the_same_climb_as_one_that_went_on() -> 
     ]
     told = Climb.of(probes, trials)
     assert told == live
-    failed = Climb.of([], [replace(trials[1], status=TrialStatus.FAILED, epochs=())])
+    failed = Climb.of([], [replace(trials[2], status=TrialStatus.FAILED, epochs=())])
     assert failed.glances == {SMALL[1].key: None}
 
 

@@ -7,14 +7,13 @@ the shapes of every operator, and what each took: a calibration of this machine 
 
 from __future__ import annotations
 
-import json
 import math
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from automl.hardware.prediction.fused_graph import FusedGraph, FusedNode, run_fused
 from automl.hardware.prediction.kinds import CONVOLUTIONS, FREE, OperatorKind, kind_of
 
 __all__ = ["Operator", "Profiled", "profile_operators", "read_operators"]
@@ -82,155 +81,29 @@ def profile_operators(
 
     Timing every operator costs time itself: the sum is above the latency of the whole.
     """
-    with tempfile.TemporaryDirectory(prefix="automl-operators-") as folder:
-        nodes, events = _run(path, Path(folder), frame_size, runs, threads)
-    return tuple(_gather(nodes, events))
+    return tuple(_gather(run_fused(path, frame_size=frame_size, runs=runs, threads=threads)))
 
 
-def _run(
-    path: Path, folder: Path, frame_size: tuple[int, int], runs: int, threads: int
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return the fused graph's nodes by name, and the profile's events of kernels."""
-    import numpy as np
-    import onnx
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    options.optimized_model_filepath = str(folder / "fused.onnx")
-    options.enable_profiling = True
-    # 8-bit files for ARM hold signed values, which onnxruntime fuses there alone unless it is told to.
-    options.add_session_config_entry("session.qdqisint8allowed", "1")
-    options.profile_file_prefix = str(folder / "profile")
-    model = onnx.load(str(path))
-    for number, node in enumerate(model.graph.node):
-        node.name = node.name or f"operator-{number}"
-    content = model.SerializeToString()
-    session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    (given,) = session.get_inputs()
-    shape = _shape(given.shape, frame_size)
-    is_frame = given.type == "tensor(uint8)"
-    feed = np.full(shape, 127 if is_frame else 0.5, np.uint8 if is_frame else np.float32)
-    for _ in range(runs):
-        session.run(None, {given.name: feed})
-    events = json.loads(Path(session.end_profiling()).read_text())
-    fused = onnx.load(str(folder / "fused.onnx"), load_external_data=False)
-    constants = {
-        tensor.name: (
-            tuple(tensor.dims),
-            onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize,
-        )
-        for tensor in fused.graph.initializer
-    }
-    users: dict[str, list[str]] = {}
-    for node in fused.graph.node:
-        for given_name in node.input:
-            users.setdefault(given_name, []).append(node.name)
-    nodes = {node.name: _Node.read(node, constants, users) for node in fused.graph.node}
-    return nodes, [e for e in events if e["name"].endswith("_kernel_time")]
-
-
-def _shape(dims: Sequence[int | str | None], frame_size: tuple[int, int]) -> tuple[int, ...]:
-    """Fill in open dimensions: batch 1, and the frame's height and width in their order."""
-    sides = iter(frame_size)
-    return tuple(
-        dim if isinstance(dim, int) else 1 if place == 0 else next(sides)
-        for place, dim in enumerate(dims)
-    )
-
-
-@dataclass(frozen=True)
-class _Node:
-    """What the fused graph says of an operator beside its shapes."""
-
-    kind: str
-    group: int
-    weight: tuple[int, ...] | None
-    """Shape of its largest constant."""
-    weight_bytes: int
-    constant: tuple[bool, ...]
-    """Whether each input is one, in their order."""
-    kernel: tuple[int, ...]
-    stride: int
-    feeds: tuple[str, ...]
-    """Names of the operators that use its results."""
-    order: tuple[int, ...] = ()
-    """Of the axes, for a transposition."""
-    axis: int | None = None
-    mode: str = ""
-    is_blocked: bool = False
-    """Whether it works on channels in blocks as wide as the processor's vectors."""
-
-    @classmethod
-    def read(
-        cls,
-        node: Any,
-        constants_of: Mapping[str, tuple[tuple[int, ...], int]],
-        users: Mapping[str, list[str]],
-    ) -> _Node:
-        """Read a node of the graph.
-
-        Args:
-            constants_of: shape and bytes an item of the graph's constants, by name.
-            users: names of the nodes that take a result, by its name.
-        """
-        group, kernel, stride = 1, (), 1
-        order, axis, mode = (), None, ""
-        for attribute in node.attribute:
-            if attribute.name == "group":
-                group = attribute.i
-            elif attribute.name == "kernel_shape":
-                kernel = tuple(attribute.ints)
-            elif attribute.name == "strides":
-                stride = max(attribute.ints)
-            elif attribute.name == "perm":
-                order = tuple(attribute.ints)
-            elif attribute.name == "axis":
-                axis = attribute.i
-            elif attribute.name == "mode":
-                mode = attribute.s.decode()
-        constants = [constants_of[name] for name in node.input if name in constants_of]
-        largest = max(constants, key=lambda one: math.prod(one[0]), default=None)
-        return cls(
-            kind=node.op_type,
-            group=group,
-            weight=None if largest is None else largest[0],
-            weight_bytes=sum(math.prod(shape) * size for shape, size in constants),
-            constant=tuple(name in constants_of for name in node.input),
-            kernel=kernel,
-            stride=stride,
-            feeds=tuple(user for result in node.output for user in users.get(result, ())),
-            order=order,
-            axis=axis,
-            mode=mode,
-            is_blocked=node.domain == "com.microsoft.nchwc",
-        )
-
-    @property
-    def is_depthwise(self) -> bool:
-        shape = self.weight or ()
-        return self.group > 1 and len(shape) > 1 and shape[1] == 1
-
-
-def _gather(nodes: Mapping[str, _Node], events: Sequence[dict[str, Any]]) -> Iterator[Profiled]:
+def _gather(graph: FusedGraph) -> Iterator[Profiled]:
     """Join the events of all runs by node."""
     from statistics import median
 
     times: dict[str, list[float]] = {}
-    found: dict[str, dict[str, Any]] = {}
-    for event in events:
+    found: dict[str, Mapping[str, Any]] = {}
+    for event in graph.events:
         place = event["args"]["node_index"]
         times.setdefault(place, []).append(float(event["dur"]))
         found[place] = event
     for place, event in found.items():
         name = event["name"].removesuffix("_kernel_time")
-        operator = _operator(name, event["args"], nodes)
+        operator = _operator(name, event["args"], graph.nodes)
         if operator is not None:
             yield Profiled(operator, median(times[place]))
 
 
-def _operator(name: str, given: Mapping[str, Any], nodes: Mapping[str, _Node]) -> Operator | None:
+def _operator(
+    name: str, given: Mapping[str, Any], nodes: Mapping[str, FusedNode]
+) -> Operator | None:
     op_type, node = given["op_name"], nodes.get(name)
     if op_type in FREE:
         return None
@@ -291,7 +164,7 @@ def _operator(name: str, given: Mapping[str, Any], nodes: Mapping[str, _Node]) -
     )
 
 
-def _form(op_type: str, node: _Node | None, given: Sequence[Sequence[int]]) -> str:
+def _form(op_type: str, node: FusedNode | None, given: Sequence[Sequence[int]]) -> str:
     """Return the runtime's name of an operator, and which way of working its attributes choose."""
     if node is None:
         return op_type
@@ -327,7 +200,7 @@ def _transposition(order: Sequence[int], given: Sequence[int]) -> str:
 
 
 def _row(
-    op_type: str, node: _Node | None, given: Sequence[Sequence[int]], result: Sequence[int]
+    op_type: str, node: FusedNode | None, given: Sequence[Sequence[int]], result: Sequence[int]
 ) -> int:
     """Return how many numbers lie side by side while an operator works."""
     if not result:
@@ -363,7 +236,7 @@ def _recurrent(plain: dict[str, Any], given: Sequence[int], result: Sequence[int
 
 def _convolution(
     plain: Mapping[str, Any],
-    node: _Node,
+    node: FusedNode,
     weight: Sequence[int],
     given: Sequence[int],
     result: Sequence[int],
