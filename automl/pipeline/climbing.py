@@ -32,6 +32,7 @@ def open_ladder(
         images=len(data.dataset.indices(Split.TRAIN)),
         time_s=spec.search.time_s,
         cores=resources.cores,
+        trial_cores=resources.threads,
         trials=spec.search.trials,
     )
 

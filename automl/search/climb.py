@@ -23,8 +23,8 @@ class Climb:
     glances: dict[str, float | None] = field(default_factory=dict)
     """Score after a glance; ``None``: it failed."""
     glance_seconds: dict[str, float] = field(default_factory=dict)
-    trained: set[str] = field(default_factory=set)
-    """Architectures that were or are being trained."""
+    trained: dict[str, float | None] = field(default_factory=dict)
+    """Best objective of each architecture whose training was begun; ``None``: none ended well yet."""
     under_way: set[str] = field(default_factory=set)
     """What was begun and has not ended, as ``<rung> <key>``."""
 
@@ -59,8 +59,20 @@ class Climb:
             self.glances[key] = score
             self.glance_seconds[key] = seconds
         else:
-            self.trained.add(key)
+            best = self.trained.get(key)
+            self.trained[key] = score if best is None or (score or 0.0) > best else best
+
+    def begin_training(self, architecture: Architecture) -> None:
+        """Take in that a training was handed out."""
+        self.trained.setdefault(architecture.key, None)
 
     def is_under_way(self, rung: Rung) -> bool:
         """Return whether something on a rung was begun and has not ended."""
         return any(name.startswith(f"{rung} ") for name in self.under_way)
+
+    def has_trained_from_probe(self) -> bool:
+        """Return whether a training that began with a fitted head ended well, or may still."""
+        return any(
+            key in self.scores and (score is not None or f"train {key}" in self.under_way)
+            for key, score in self.trained.items()
+        )

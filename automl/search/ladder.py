@@ -65,6 +65,8 @@ _TRAINING_SHARE = 0.6
 """Of search.time, about so much is left to train after planning, probing and before the proof."""
 _EARLY_SHARE = 0.15
 """Of search.time, at most so much for a first training of a network that may not be the best one."""
+_FEWEST_WITH_EARLY = 4
+"""Trainings, before one of them goes to a network that may not be the best one."""
 _TRIALS_EACH = 3
 """Trainings that a survivor should get: with fewer, its recipe is a matter of luck."""
 _FEWEST_SURVIVORS = 2
@@ -81,6 +83,8 @@ _MACS_PER_SECOND = 15e9
 second); only to guess how many trainings there is time for, before any was seen."""
 _PASSES = 3.0
 """A training step costs about three forward passes."""
+_IMAGE_SECONDS = 0.003
+"""To read, augment and validate one image in one epoch, beside what the network computes."""
 _FINISH_SECONDS = 12.0
 """To export, quantize and judge one network."""
 _GLANCE_NOISE = 0.03
@@ -114,7 +118,9 @@ class Ladder:
     """Of the training split."""
     time_s: float
     cores: int
-    """That train at the same time."""
+    """That train at the same time, in all trials together."""
+    trial_cores: int
+    """That train one network."""
     trials: int | None
 
     def next(self, climb: Climb) -> Step | Waiting | None:
@@ -144,26 +150,26 @@ class Ladder:
         ranking = [a for a in self.ranking(climb) if a.key not in failed]
         return tuple(ranking[: self._survivor_count(climb)]) or self.study.architectures
 
-    def brief(self, climb: Climb) -> list[tuple[Architecture, Recipe]]:
-        """Return what to train shortly before anything at length: the best survivor, so that there is
-        something better early. Nothing where a network with a fitted head was trained already."""
-        if not self._has_shorter or climb.trained & climb.scores.keys():
-            return []
-        best = self.survivors(climb)[0]
-        return [(best, self._shortly(best, climb))]
+    def points(self, climb: Climb) -> list[tuple[Architecture, Recipe]]:
+        """Return what to train first, before Optuna has learnt anything: each survivor at length.
 
-    def lengthy(self, climb: Climb) -> list[tuple[Architecture, Recipe]]:
-        """Return what to train before Optuna has learnt anything: each survivor by the middle recipe."""
+        Before them the best one shortly, so that there is something better early, unless a network was
+        trained from the head of its probe already.
+        """
         middle = middle_recipe(self.study.space)
-        return [(architecture, middle) for architecture in self.survivors(climb)]
+        survivors = self.survivors(climb)
+        points = [(architecture, middle) for architecture in survivors]
+        if self._shortest < middle.epochs and not climb.has_trained_from_probe():
+            points.insert(0, (survivors[0], self._shortly(survivors[0], climb)))
+        return points
 
     @property
-    def _has_shorter(self) -> bool:
-        return min(self.study.space.epochs) < middle_recipe(self.study.space).epochs
+    def _shortest(self) -> int:
+        return min(self.study.space.epochs)
 
     def _shortly(self, architecture: Architecture, climb: Climb) -> Recipe:
-        brief = replace(middle_recipe(self.study.space), epochs=min(self.study.space.epochs))
-        return self._gently(architecture, brief, climb)
+        recipe = replace(middle_recipe(self.study.space), epochs=self._shortest)
+        return self._gently(architecture, recipe, climb)
 
     def _gently(self, architecture: Architecture, recipe: Recipe, climb: Climb) -> Recipe:
         """Return a recipe with the smallest steps of the space where a fitted head is there to be kept.
@@ -203,6 +209,7 @@ class Ladder:
         known = [k for k in climb.scores if k in self._planned]
         fresh = [k for k in known if k not in climb.delivered]
         done = [climb.scores.get(k, 0.0) for k, s in climb.delivered.items() if s is not None]
+        done += [score for score in climb.trained.values() if score is not None]
         best = max(fresh, key=lambda k: (climb.scores[k], -self._planned[k].macs), default=None)
         if best is None or (done and climb.scores[best] < max(done) + _CLEARLY_BETTER):
             return None
@@ -214,13 +221,23 @@ class Ladder:
         A trained network is worth more to who waits than to know which of all would be the best.
         """
         delivered = {key: score for key, score in climb.delivered.items() if score is not None}
-        is_scarce = self.trials is not None and self.trials <= _TRIALS_EACH
-        if not delivered or climb.trained or is_scarce or not self._has_shorter:
+        is_late = climb.glances or climb.is_under_way("glance")
+        if not delivered or climb.trained or is_late:
+            return None
+        if self.trials is not None and self.trials < _FEWEST_WITH_EARLY:
             return None
         best = self._planned[max(delivered, key=lambda key: delivered[key])].architecture
         recipe = self._shortly(best, climb)
-        seconds = self._train_seconds(best, epochs=recipe.epochs) + _FINISH_SECONDS
-        return Step("train", best, recipe, "") if seconds <= _EARLY_SHARE * self.time_s else None
+        seconds = self._early_seconds(best, epochs=recipe.epochs)
+        is_shorter = recipe.epochs < middle_recipe(self.study.space).epochs
+        if not is_shorter or seconds > _EARLY_SHARE * self.time_s:
+            return None
+        return Step("train", best, recipe, "")
+
+    def _early_seconds(self, architecture: Architecture, *, epochs: int) -> float:
+        """Return what a training with the cores of one trial is expected to take, its file included."""
+        computing = self._train_seconds(architecture, epochs=epochs) * self.cores / self.trial_cores
+        return computing + epochs * self.images * _IMAGE_SECONDS + _FINISH_SECONDS
 
     def _opening(self, climb: Climb) -> Step | None:
         """Return the lightest network, trained shortly, when nothing else was delivered."""
@@ -228,8 +245,7 @@ class Ladder:
         if is_delivered or climb.trained or climb.is_under_way("probe"):
             return None
         lightest = min(self.planned, key=lambda p: (p.weights is None, p.macs)).architecture
-        shortest = min(self.study.space.epochs)
-        return self._step("train", lightest, shortest, "")
+        return self._step("train", lightest, self._shortest, "")
 
     def _next_glance(self, climb: Climb) -> Step | Waiting | None:
         survivors = self._survivor_count(Climb())  # as guessed before: glances do not beget glances

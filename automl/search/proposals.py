@@ -200,7 +200,7 @@ class LadderSearch(Searcher):  # type: ignore[misc]  # Ray is untyped
         self._open[trial_id] = (assignment, is_optunas)
         self._climb.under_way.add(_name(assignment))
         if assignment.rung == "train":
-            self._climb.trained.add(assignment.architecture.key)
+            self._climb.begin_training(assignment.architecture)
         return config
 
     def _open_optuna(self) -> OptunaSearch:
@@ -222,9 +222,8 @@ class LadderSearch(Searcher):  # type: ignore[misc]  # Ray is untyped
 
     def _first_points(self, space: Mapping[str, Any]) -> list[Parameters]:
         """Return what to train before Optuna proposes its own, but for what was begun already."""
-        brief = [assignment_parameters(*point) for point in self._ladder.brief(self._climb)]
-        lengthy = [assignment_parameters(*point) for point in self._ladder.lengthy(self._climb)]
-        points = [*brief, *(dict(point) for point in self._first), *lengthy]
+        own = [assignment_parameters(*point) for point in self._ladder.points(self._climb)]
+        points = [*own[:1], *(dict(point) for point in self._first), *own[1:]]
         done = [point for point, _ in self._known]
         done += [
             assignment_parameters(a.architecture, a.recipe)

@@ -115,6 +115,7 @@ def held_by(compute: str, folder: Path, *, together: int) -> list[Held]:
             images=100,
             time_s=600.0,
             cores=1,
+            trial_cores=1,
             trials=trials,
         ),
         first=[],

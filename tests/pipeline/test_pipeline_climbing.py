@@ -55,6 +55,7 @@ def test_a_search_says_which_rung_it_begins_at_and_why(
         images=100,
         time_s=600.0,
         cores=1,
+        trial_cores=1,
         trials=None,
     )
     assert ladder.rungs == rungs

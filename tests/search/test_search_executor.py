@@ -119,6 +119,7 @@ def plain_ladder(study: StudySpace, *, trials: int | None = 6) -> Ladder:
         images=100,
         time_s=600.0,
         cores=1,
+        trial_cores=1,
         trials=trials,
     )
 

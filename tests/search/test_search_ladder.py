@@ -36,6 +36,9 @@ def planned(
     ]
 
 
+FOUR = [*planned(*SMALL, *LARGE), *planned(architecture("net_d", depth=4))]
+
+
 def ladder(
     *,
     rungs: tuple[Rung, ...] = ("features", "probe", "glance", "train"),
@@ -55,6 +58,7 @@ def ladder(
         images=images,
         time_s=time_s,
         cores=2,
+        trial_cores=2,
         trials=trials,
     )
 
@@ -107,7 +111,7 @@ def test_a_later_probe_is_delivered_too_when_it_is_clearly_better(
     climb = Climb()
     climb.note_features(PROBE_B, {LARGE[0].key: 0.9, LARGE[1].key: 0.85}, 5.0)
     climb.note("probe", LARGE[0], 0.9, 0.0)
-    climb.note("train", LARGE[0], 0.95, 0.0)
+    climb.note("train", LARGE[0], 0.92, 0.0)
     climb.note_features(PROBE_A, {SMALL[0].key: later, SMALL[1].key: 0.7, SMALL[2].key: 0.7}, 5.0)
     rung, key, place = asked(ladder(), climb)
     assert (rung, place) == (expected[0], expected[2])
@@ -117,6 +121,7 @@ def test_a_later_probe_is_delivered_too_when_it_is_clearly_better(
 def test_the_next_best_is_delivered_when_the_best_probe_cannot_be() -> None:
     climb = climbed()
     climb.delivered = {LARGE[0].key: None}
+    climb.trained.clear()
     assert asked(ladder(), climb)[:2] == ("probe", "net_b-d5-128")
 
 
@@ -162,7 +167,7 @@ def test_glances_reorder_what_the_probes_said_and_the_failed_ones_are_out() -> N
 
 
 def delivered() -> Climb:
-    """Half of the features known, the best head delivered."""
+    """Some features of FOUR known, the best head delivered."""
     climb = Climb()
     climb.note_features(PROBE_B, {a.key: 0.9 - 0.01 * i for i, a in enumerate(LARGE)}, 5.0)
     climb.note_features("probe-net_d-128", {}, 5.0)
@@ -171,29 +176,57 @@ def delivered() -> Climb:
 
 
 def test_what_was_delivered_is_trained_shortly_before_the_rest_is_looked_at() -> None:
-    plans = [*planned(*SMALL, *LARGE), *planned(architecture("net_d", depth=4))]
-    of, climb = ladder(plans=plans), delivered()
+    of, climb = ladder(plans=FOUR), delivered()
     step = of.next(climb)
     assert isinstance(step, Step)
     assert (step.rung, step.architecture) == ("train", LARGE[0])
     assert (step.recipe.epochs, step.recipe.learning_rate) == (4, 1e-4)
     climb.note("train", step.architecture, 0.95, 20.0)
     assert asked(of, climb)[0] == "features"
-    assert of.brief(climb) == []
+    assert [recipe.epochs for _, recipe in of.points(climb)] == [8, 8]
 
 
-@pytest.mark.parametrize(("images", "trials"), [(8_000, None), (800, 3)])
+@pytest.mark.parametrize("is_over", [False, True])
+def test_an_early_training_is_asked_for_once(is_over: bool) -> None:
+    of, climb = ladder(plans=FOUR), delivered()
+    climb.begin_training(LARGE[0])
+    if is_over:
+        climb.note("train", LARGE[0], None, 0.0)
+    else:
+        climb.under_way.add(f"train {LARGE[0].key}")
+    assert asked(of, climb)[0] == "features"
+    epochs = [recipe.epochs for _, recipe in of.points(climb)]
+    assert epochs == ([4, 8, 8] if is_over else [8, 8]), "another is trained shortly if it failed"
+
+
+def test_nothing_is_trained_early_when_glances_were_begun() -> None:
+    of, climb = ladder(plans=FOUR), delivered()
+    climb.note("glance", SMALL[1], 0.8, 3.0)
+    assert asked(of, climb)[0] == "features"
+
+
+def test_a_head_that_is_worse_than_what_was_trained_is_not_delivered() -> None:
+    climb = climbed()
+    climb.scores[SMALL[0].key] = 0.975
+    assert asked(ladder(), climb)[0] == "glance"
+    climb.trained.clear()
+    climb.note("train", LARGE[1], 0.9, 0.0)
+    assert asked(ladder(), climb) == ("probe", SMALL[0].key, "best probe")
+
+
+@pytest.mark.parametrize(
+    ("images", "trials", "trial_cores"), [(8_000, None, 2), (800, 3, 2), (1_600, None, 1)]
+)
 def test_nothing_is_trained_early_where_that_takes_long_or_few_may_be_trained(
-    images: int, trials: int | None
+    images: int, trials: int | None, trial_cores: int
 ) -> None:
-    plans = [*planned(*SMALL, *LARGE), *planned(architecture("net_d", depth=4))]
-    of = ladder(plans=plans, images=images, trials=trials)
+    of = replace(ladder(plans=FOUR, images=images, trials=trials), trial_cores=trial_cores)
     assert asked(of, delivered())[0] == "features"
-    assert [recipe.epochs for _, recipe in of.brief(delivered())] == [4]
+    assert of.points(delivered())[0][1].epochs == 4
 
 
 def test_each_survivor_is_trained_at_length() -> None:
-    trained = [(a.key, recipe.epochs) for a, recipe in ladder().lengthy(climbed())]
+    trained = [(a.key, recipe.epochs) for a, recipe in ladder().points(climbed())]
     assert [epochs for _, epochs in trained] == [8, 8]
     assert len({key for key, _ in trained}) == 2
 
@@ -204,11 +237,11 @@ def test_networks_with_a_fitted_head_begin_with_small_steps() -> None:
     glance = of.next(climb)
     assert isinstance(glance, Step)
     assert (glance.rung, glance.recipe.learning_rate) == ("glance", smallest)
-    assert [recipe.learning_rate for _, recipe in of.lengthy(climb)] == [middle, middle]
     climb.trained.clear()
-    assert [recipe.learning_rate for _, recipe in of.brief(climb)] == [smallest]
+    rates = [recipe.learning_rate for _, recipe in of.points(climb)]
+    assert rates == [smallest, middle, middle]
     climb.scores.clear()
-    assert [recipe.learning_rate for _, recipe in of.brief(climb)] == [middle]
+    assert [recipe.learning_rate for _, recipe in of.points(climb)] == [middle] * 3
 
 
 @pytest.mark.parametrize("trials", [1, 3, None])
@@ -230,7 +263,7 @@ def test_without_pretrained_weights_the_lightest_opens_and_glances_follow() -> N
 def test_what_learns_in_one_pass_has_no_cheaper_rung() -> None:
     of = ladder(rungs=rungs_of("defect", planned(*SMALL)))
     climb = Climb()
-    climb.trained.add(SMALL[0].key)
+    climb.begin_training(SMALL[0])
     assert of.next(climb) is None
     assert of.survivors(climb)[-1] == SCRATCH
     assert len(of.survivors(climb)) == len(ALL)

@@ -100,7 +100,7 @@ def test_the_ladder_is_climbed_before_optuna_proposes() -> None:
     assert one == "FINISHED"
 
 
-@pytest.mark.parametrize("killed_after", [0, 1, 2, 3, 5, 7, 8, 12, 16])
+@pytest.mark.parametrize("killed_after", [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16])
 def test_a_search_that_was_killed_proposes_what_it_would_have_proposed(killed_after: int) -> None:
     whole = opened(ladder(), trials=16)
     uninterrupted = [step(whole, f"t{i}") for i in range(23)]
