@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from record_makers import trial
-from test_search_ladder import LARGE, PROBE_A, PROBE_B, SMALL, ladder
+from test_search_ladder import FOUR, LARGE, PROBE_A, PROBE_B, SMALL, ladder
 
 from automl.records import Probe, TrialResult, TrialStatus
 from automl.search.ladder import Ladder
@@ -119,9 +119,11 @@ def test_another_seed_proposes_others() -> None:
     assert drawn[0] != drawn[1]
 
 
-def test_a_training_that_was_cut_off_goes_on_first_under_its_own_number() -> None:
+@pytest.mark.parametrize("count", [4, 10], ids=["trained-early", "trained-later"])
+def test_a_training_that_was_cut_off_goes_on_first_under_its_own_number(count: int) -> None:
     whole = opened(ladder(), trials=9)
-    begun = [one for i in range(10) if isinstance(one := step(whole, f"t{i}"), Assignment)]
+    begun = [one for i in range(count) if isinstance(one := step(whole, f"t{i}"), Assignment)]
+    assert begun[-1].rung == "train"
     history = results_of(begun[:-1])
     cut_off = begun[-1]
     progress = replace(
@@ -131,6 +133,18 @@ def test_a_training_that_was_cut_off_goes_on_first_under_its_own_number() -> Non
     resumed = opened(ladder(), replace(history, unfinished=[progress]), trials=9)
     assert step(resumed, "r0") == cut_off
     assert step(resumed, "r1") == step(whole, "t10")
+
+
+def test_of_several_workers_one_trains_early_and_the_others_go_on() -> None:
+    search = opened(ladder(plans=FOUR), trials=9)
+    for number in range(3):
+        step(search, f"t{number}")
+    asked = [search.suggest(f"u{number}") for number in range(3)]
+    assert [one["rung"] if isinstance(one, dict) else one for one in asked] == [
+        "train",
+        "features",
+        None,
+    ]
 
 
 def test_a_trial_that_died_counts_as_worthless_and_the_search_goes_on() -> None:
