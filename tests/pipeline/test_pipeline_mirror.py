@@ -170,7 +170,7 @@ def test_the_records_of_a_run_at_an_address_are_read_without_its_models(output: 
     with mirrored(output, path, note=lambda _: None):
         add_trial(folder, 1)
         assert wait_for(
-            lambda: any("result" in n for n in RemoteStore(address).sizes()), seconds=20
+            lambda: any(n.endswith("result.json") for n in RemoteStore(address).sizes()), seconds=20
         )
         with peek_run(address) as (found, is_running):
             assert is_running
