@@ -18,6 +18,14 @@ from automl.hardware.device import MeasureRequest
 from automl.records import LatencyBudget, Scope
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what measures a real network alone: other tests would be in its figures."""
+    for item in items:
+        if "make_network" in getattr(item, "fixturenames", ()):
+            item.add_marker("alone")
+
+
 @dataclass(frozen=True)
 class Network:
     """A file on disk with its hash."""
