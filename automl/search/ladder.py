@@ -159,17 +159,21 @@ class Ladder:
         middle = middle_recipe(self.study.space)
         survivors = self.survivors(climb)
         points = [(architecture, middle) for architecture in survivors]
-        if self._shortest < middle.epochs and not climb.has_trained_from_probe():
-            points.insert(0, (survivors[0], self._shortly(survivors[0], climb)))
+        brief = self._shortly(survivors[0], climb)
+        if brief is not None and not climb.has_trained_from_probe():
+            points.insert(0, (survivors[0], brief))
         return points
 
     @property
     def _shortest(self) -> int:
         return min(self.study.space.epochs)
 
-    def _shortly(self, architecture: Architecture, climb: Climb) -> Recipe:
-        recipe = replace(middle_recipe(self.study.space), epochs=self._shortest)
-        return self._gently(architecture, recipe, climb)
+    def _shortly(self, architecture: Architecture, climb: Climb) -> Recipe | None:
+        """Return the middle recipe with the fewest epochs; ``None``: it has no more itself."""
+        middle = middle_recipe(self.study.space)
+        if self._shortest >= middle.epochs:
+            return None
+        return self._gently(architecture, replace(middle, epochs=self._shortest), climb)
 
     def _gently(self, architecture: Architecture, recipe: Recipe, climb: Climb) -> Recipe:
         """Return a recipe with the smallest steps of the space where a fitted head is there to be kept.
@@ -228,11 +232,10 @@ class Ladder:
             return None
         best = self._planned[max(delivered, key=lambda key: delivered[key])].architecture
         recipe = self._shortly(best, climb)
-        seconds = self._early_seconds(best, epochs=recipe.epochs)
-        is_shorter = recipe.epochs < middle_recipe(self.study.space).epochs
-        if not is_shorter or seconds > _EARLY_SHARE * self.time_s:
+        if recipe is None:
             return None
-        return Step("train", best, recipe, "")
+        seconds = self._early_seconds(best, epochs=recipe.epochs)
+        return Step("train", best, recipe, "") if seconds <= _EARLY_SHARE * self.time_s else None
 
     def _early_seconds(self, architecture: Architecture, *, epochs: int) -> float:
         """Return what a training with the cores of one trial is expected to take, its file included."""

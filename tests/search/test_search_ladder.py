@@ -225,10 +225,15 @@ def test_nothing_is_trained_early_where_that_takes_long_or_few_may_be_trained(
     assert of.points(delivered())[0][1].epochs == 4
 
 
-def test_each_survivor_is_trained_at_length() -> None:
-    trained = [(a.key, recipe.epochs) for a, recipe in ladder().points(climbed())]
-    assert [epochs for _, epochs in trained] == [8, 8]
-    assert len({key for key, _ in trained}) == 2
+def test_the_best_survivor_is_trained_shortly_then_each_at_length() -> None:
+    climb = climbed()
+    climb.trained.clear()
+    points = ladder().points(climb)
+    first, *others = [(a.key, recipe.epochs) for a, recipe in points]
+    assert (first[1], others[0]) == (4, (first[0], 8))
+    assert all(epochs == 8 for _, epochs in others)
+    assert len({key for key, _ in others}) == len(others) == 2
+    assert ladder().points(climbed()) == points[1:], "not shortly where one was trained already"
 
 
 def test_networks_with_a_fitted_head_begin_with_small_steps() -> None:
