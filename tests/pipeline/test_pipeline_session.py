@@ -208,6 +208,7 @@ def test_a_trial_ends_in_time_for_its_deadline(prepared: Prepared) -> None:
     assert time.monotonic() - started < 8.0 + 40.0  # all its epochs would take an hour
     result = result_of(prepared.folder, 6)
     assert result.status is TrialStatus.FINISHED
+    assert result.seconds["train"] < 8.0
     assert 1 <= len(result.epochs) < 10_000
     assert reports[-1].text.startswith("artifact scores ")
 
