@@ -7,11 +7,27 @@ Waterman & Patterson, "Roofline: an insightful visual performance model", CACM 5
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from automl.hardware.prediction.kinds import OperatorKind
 from automl.hardware.prediction.operators import Operator
 
-__all__ = ["DESKTOP", "GENERIC", "Rates", "expected_us"]
+__all__ = ["DESKTOP", "GENERIC", "USUAL", "Effort", "Rates", "expected_us"]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What operators of a kind cost beside their multiplications, as multiples of what is usual."""
+
+    frame_bytes: float = 1.0
+    """Of a byte that comes from other operators or goes to them."""
+    weight_bytes: float = 1.0
+    fixed: float = 1.0
+
+
+USUAL = Effort()
 
 
 @dataclass(frozen=True)
@@ -29,6 +45,11 @@ class Rates:
     """Bytes a microsecond that operators without multiplications read and write."""
     operator_us: float
     """Fixed cost of one operator."""
+    efforts: Mapping[OperatorKind, Effort] = field(default_factory=dict)
+    """Of the kinds that are not usual."""
+    doubt: float = math.inf
+    """Standard deviation of the logarithm of how far the rates may be off against each other; infinite for
+    those of a machine that stands for many."""
 
 
 GENERIC = Rates(
@@ -59,5 +80,7 @@ def expected_us(operator: Operator, rates: Rates) -> float:
     )
     gain = rates.int8_gain if operator.is_int8 else 1.0
     work = operator.macs / (rates.dense_macs_us * share * gain)
-    moved = operator.read_bytes + operator.written_bytes + operator.weight_bytes
-    return work + moved / rates.bytes_us + rates.operator_us
+    effort = rates.efforts.get(operator.kind, USUAL)
+    frames = (operator.read_bytes + operator.written_bytes) * effort.frame_bytes
+    moved = frames + operator.weight_bytes * effort.weight_bytes
+    return work + moved / rates.bytes_us + rates.operator_us * effort.fixed

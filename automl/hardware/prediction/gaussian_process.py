@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.hardware.prediction.expectation import Rates
+from automl.hardware.prediction.expectation import USUAL, Rates
 from automl.hardware.prediction.kinds import KINDS
 from automl.hardware.prediction.operators import Operator
 
@@ -41,6 +41,7 @@ class OperatorTable:
         shapes: ``(cells, 5)``: channels in and out, places, window and shrinking, as powers of two.
         macs: ``(networks, cells)``, multiply-accumulates.
         moved: ``(networks, cells)``, bytes read and written.
+        held: ``(networks, cells)``, bytes of weights.
         count: ``(networks, cells)``, operators.
     """
 
@@ -58,19 +59,24 @@ class OperatorTable:
             ("depthwise", "grouped").index(c[0]) + 1 if c[0] in _SLOWER else 0 for c in cells
         ]
         self._int8 = np.array([c[1] for c in cells], dtype=bool)
-        self.macs, self.moved, self.count = np.zeros((3, len(rows), len(cells)))
+        self.macs, self.moved, self.held, self.count = np.zeros((4, len(rows), len(cells)))
         for row, operators in enumerate(rows):
             for cell, one in operators:
                 self.macs[row, cell] += one.macs
-                self.moved[row, cell] += one.read_bytes + one.written_bytes + one.weight_bytes
+                self.moved[row, cell] += one.read_bytes + one.written_bytes
+                self.held[row, cell] += one.weight_bytes
                 self.count[row, cell] += 1
 
     def weights(self, rates: Rates) -> Array:
         """Return ``(networks, cells)``: what the operators are expected to take, microseconds."""
         shares = np.array([1.0, rates.depthwise_share, rates.grouped_share])[self._share]
         rate = rates.dense_macs_us * shares * np.where(self._int8, rates.int8_gain, 1.0)
+        efforts = [rates.efforts.get(KINDS[kind // 2], USUAL) for kind in self.kinds]
+        frames = self.moved * [one.frame_bytes for one in efforts]
+        weights = self.held * [one.weight_bytes for one in efforts]
+        fixed = self.count * [one.fixed for one in efforts]
         expected: Array = (
-            self.macs / rate + self.moved / rates.bytes_us + self.count * rates.operator_us
+            self.macs / rate + (frames + weights) / rates.bytes_us + fixed * rates.operator_us
         )
         return expected
 
@@ -108,7 +114,7 @@ class Hyperparameters:
 
 
 OPTIONS: dict[str, tuple[float, ...]] = {
-    "depthwise": (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0),
+    "depthwise": (0.2, 0.4, 1.0, 1.6, 3.2, 6.0, 12.0, 24.0),
     "operator": (0.0, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0),
     "bytes": (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
     "spread_of_kind": (0.05, 0.1, 0.2, 0.4),
@@ -120,21 +126,21 @@ OPTIONS: dict[str, tuple[float, ...]] = {
 }
 """What may be believed; the first three are factors of the base rates. A processor of many cores multiplies
 hundreds of times faster than the base, and begins an operator hardly faster."""
-_STARTS = tuple(
-    {
-        "depthwise": depthwise,
-        "operator": operator,
-        "bytes": moved,
-        "spread_of_kind": 0.2,
-        "spread_of_shape": 0.2,
-        "spread_of_product": 0.2,
-        "length": 2.5,
-        "window_length": 2.0,
-        "noise": 0.01,
-    }
-    for depthwise in (0.1, 0.4, 1.5)
+_RATES = ("depthwise", "operator", "bytes")
+_START = {
+    "spread_of_kind": 0.2,
+    "spread_of_shape": 0.2,
+    "spread_of_product": 0.2,
+    "length": 2.5,
+    "window_length": 2.0,
+    "noise": 0.01,
+}
+_FAR_STARTS = tuple(
+    dict(zip(_RATES, (depthwise, operator, moved), strict=True))
+    for depthwise in (0.4, 1.6, 6.0)
     for operator, moved in ((1.0, 1.0), (300.0, 0.03))
 )
+_NEAR_STARTS = (dict.fromkeys(_RATES, 1.0),)
 _ROUNDS = 2
 
 
@@ -152,11 +158,12 @@ def explain(table: OperatorTable, measured_us: Array, base: Rates) -> list[Poste
         if key not in known:
             beliefs = _beliefs(chosen, base)
             kernel = kernels.of(table, table, beliefs)
-            known[key] = condition(table, measured_us, beliefs, kernel)
+            found = condition(table, measured_us, beliefs, kernel)
+            known[key] = replace(found, evidence=found.evidence - _strangeness(chosen, base))
         return known[key]
 
-    for start in _STARTS:
-        chosen = dict(start)
+    for start in _FAR_STARTS if math.isinf(base.doubt) else _NEAR_STARTS:
+        chosen = start | _START
         for _ in range(_ROUNDS):
             for name, options in OPTIONS.items():
                 best = max(options, key=lambda one: look(chosen | {name: one}).evidence)
@@ -164,10 +171,20 @@ def explain(table: OperatorTable, measured_us: Array, base: Rates) -> list[Poste
     return sorted(known.values(), key=lambda one: -one.evidence)
 
 
+def _strangeness(chosen: dict[str, float], base: Rates) -> float:
+    """Return how much less probable rates are than those of the base, as a logarithm."""
+    if math.isinf(base.doubt):
+        return 0.0
+    factors = [chosen[name] for name in _RATES]
+    if not all(factors):
+        return math.inf
+    return sum(0.5 * (math.log(factor) / base.doubt) ** 2 for factor in factors)
+
+
 def _beliefs(chosen: dict[str, float], base: Rates) -> Hyperparameters:
     rates = replace(
         base,
-        depthwise_share=chosen["depthwise"],
+        depthwise_share=base.depthwise_share * chosen["depthwise"],
         operator_us=base.operator_us * chosen["operator"],
         bytes_us=base.bytes_us * chosen["bytes"],
     )
@@ -211,7 +228,7 @@ class Posterior:
     factor: Array
     """Cholesky factor of the covariance of what was measured, ``(networks, networks)``."""
     evidence: float
-    """Logarithm of the probability of what was measured, up to a constant."""
+    """Logarithm of the probability of what was measured and of the beliefs, up to a constant."""
     left_out: Array
     """``(networks,)``: prediction of each network from all others, microseconds."""
     left_out_spread: Array

@@ -1,0 +1,174 @@
+"""What a compiler makes of real networks, and what twenty published latencies of them teach."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import spearmanr
+from torch import Tensor, nn
+
+from automl.hardware.prediction.latency_model import fit
+from automl.hardware.prediction.operators import Operator
+from benchmarks.aten_trace import trace_network
+from benchmarks.compiled_torch import MANY_CORES, compiled_operators, timm_operators
+
+SAMPLE = Path(__file__).parent / "data" / "i9_latency_sample.csv"
+SIDE = 16
+NUMBERS = 8 * SIDE * SIDE
+"""In a result of 8 channels."""
+
+
+def compiled(network: type[nn.Module], frame: tuple[int, ...]) -> tuple[Operator, ...]:
+    """Return what becomes of a network for one frame of that shape."""
+    with torch.device("meta"):
+        return compiled_operators(trace_network(network(), frame))
+
+
+def kinds(operators: Sequence[Operator]) -> list[str]:
+    return [one.kind for one in operators]
+
+
+class Residual(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(8, 8, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(8)
+        self.second = nn.Conv2d(8, 8, 1)
+
+    def forward(self, frame: Tensor) -> Tensor:
+        return torch.relu(self.second(self.norm(self.first(frame)).sigmoid()) + frame)
+
+
+def test_what_works_on_single_numbers_joins_the_loop_that_made_them() -> None:
+    operators = compiled(Residual, (8, SIDE, SIDE))
+    assert kinds(operators) == ["convolution", "curve", "pointwise", "elementwise"]
+    first, curve, second, last = operators
+    assert first.macs == NUMBERS * 8 * 9
+    assert first.weight_bytes == 4 * 8 * 8 * 9
+    assert (curve.read_bytes, curve.written_bytes) == (4 * NUMBERS, 4 * NUMBERS)
+    assert curve.weight_bytes == 4 * 4 * 8, "mean, variance, scale and shift"
+    assert second.macs == NUMBERS * 8
+    assert last.read_bytes == 2 * 4 * NUMBERS, "the frame, and what the convolution made"
+
+
+class Waiting(nn.Module):
+    """The addition needs the product of what the first loop made, so it cannot be part of that loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.product = nn.Linear(SIDE, SIDE)
+
+    def forward(self, frame: Tensor) -> Tensor:
+        made = frame.abs() * 2
+        result: Tensor = made + self.product(made)
+        return result
+
+
+def test_a_loop_is_not_joined_by_what_has_to_wait_for_another_step() -> None:
+    operators = compiled(Waiting, (8, SIDE, SIDE))
+    assert kinds(operators) == ["elementwise", "matrix", "elementwise"]
+    assert operators[2].read_bytes == 2 * 4 * NUMBERS
+
+
+class Together(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(8, 8, 1)
+
+    def forward(self, frame: Tensor) -> Tensor:
+        made = self.layer(frame)
+        return torch.cat([made, made.sin(), made.cos()], dim=1)
+
+
+def test_what_is_put_side_by_side_is_copied_unless_its_loop_can_write_there() -> None:
+    operators = compiled(Together, (8, SIDE, SIDE))
+    moved = [one for one in operators if one.kind == "move"]
+    # Both loops write to their places; the result of the convolution has to be copied.
+    assert [one.written_bytes for one in moved] == [4 * NUMBERS]
+    assert Counter(kinds(operators))["pointwise"] == 1
+
+
+class Attending(nn.Module):
+    def forward(self, frame: Tensor) -> Tensor:
+        query = frame.unsqueeze(1)
+        return nn.functional.scaled_dot_product_attention(query, query, query)
+
+
+def test_attention_is_one_call() -> None:
+    (attention,) = compiled(Attending, (SIDE, 32))
+    assert attention.kind == "matrix"
+    assert attention.macs == 2 * SIDE * SIDE * 32
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.LSTM(8, 4, bidirectional=True, batch_first=True)
+
+    def forward(self, frame: Tensor) -> Tensor:
+        result: Tensor = self.layer(frame)[0]
+        return result
+
+
+def test_each_step_of_a_recurrent_layer_waits_for_the_one_before() -> None:
+    operators = compiled(Recurrent, (SIDE, 8))
+    assert kinds(operators) == ["matrix"] * 2 * SIDE
+    assert {one.macs for one in operators} == {4 * 4 * (8 + 4)}
+
+
+class Large(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(2048, 2056, 2)
+
+    def forward(self, frame: Tensor) -> Tensor:
+        result: Tensor = self.layer(frame)
+        return result
+
+
+def test_a_copy_of_weights_that_the_system_maps_anew_costs_its_pages() -> None:
+    operators = compiled(Large, (2048, 2, 2))
+    assert kinds(operators) == ["convolution", "other"]
+    assert operators[1].weight_bytes == operators[0].weight_bytes == 4 * 2048 * 2056 * 4
+
+
+class Windows(nn.Module):
+    def forward(self, frame: Tensor) -> Tensor:
+        shifted = torch.roll(frame, shifts=(2, 2), dims=(2, 3))
+        return nn.functional.softmax(shifted + frame, dim=-1)
+
+
+def test_numbers_that_are_fetched_one_by_one_are_counted_apart() -> None:
+    loop, fetched = compiled(Windows, (8, SIDE, SIDE))
+    assert (loop.kind, fetched.kind) == ("normalize", "resize")
+    assert fetched.read_bytes == 4 * NUMBERS
+
+
+@pytest.mark.parametrize(
+    ("name", "giga"),
+    [("resnet18", 1.82), ("efficientnet_b0", 0.39), ("vit_tiny_patch16_224", 1.26)],
+)
+def test_multiplications_are_those_that_are_published(name: str, giga: float) -> None:
+    """By timm's table, and for EfficientNet by its paper (Tan & Le, ICML 2019)."""
+    operators = timm_operators(name, 224)
+    assert sum(one.macs for one in operators) / 1e9 == pytest.approx(giga, rel=0.03)
+
+
+def test_twenty_published_latencies_teach_those_of_other_networks() -> None:
+    with SAMPLE.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    networks = [timm_operators(row["model"], int(row["side"])) for row in rows]
+    measured = np.array([float(row["ms"]) for row in rows])
+    model = fit(networks[:20], measured[:20].tolist(), base=MANY_CORES)
+    answers = model.predict(networks[20:])
+    off = np.array([one.value for one in answers]) / measured[20:] - 1
+    assert np.abs(off).mean() < 0.2
+    assert spearmanr([one.value for one in answers], measured[20:])[0] > 0.93
+    inside = [a.low <= y <= a.high for a, y in zip(answers, measured[20:], strict=True)]
+    assert np.mean(inside) > 0.7
