@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "APART",
     "CURVES",
     "FETCHING",
     "GATHERING",
@@ -13,8 +14,12 @@ __all__ = [
     "WINDOWS",
 ]
 
-NORMALIZING = frozenset({"native_layer_norm", "_softmax", "_safe_softmax", "_log_softmax"})
+NORMALIZING = frozenset(
+    ["native_layer_norm", "native_group_norm", "_softmax", "_safe_softmax", "_log_softmax"]
+)
 """They take sums over a row, and then go over it again."""
+APART = frozenset({"native_group_norm"})
+"""Their rows are whole frames, so they go over all numbers twice, and no other loop joins."""
 GATHERING = frozenset(
     [
         "mean",

@@ -28,6 +28,8 @@ class Value:
     is_weight: bool
     is_part: bool
     """Whether it covers a part of its memory only."""
+    is_in_order: bool
+    """Whether its numbers lie in the order of its shape, the last axis side by side."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ def _recorder() -> Any:
                 size=argument.numel(),
                 is_weight=memory in self.weights,
                 is_part=argument.numel() < whole,
+                is_in_order=argument.is_contiguous(),
             )
 
     return Recorder()

@@ -4,7 +4,8 @@ Convolutions and matrix products stay calls of a library. All else becomes loops
 numbers joins the loop that made them, as do sums over them, and normalisation over a row. Weights are
 arguments like any other (nothing is folded or packed beforehand), so a convolution puts its weights and its
 frames into the library's layout each time, and batch normalisation is part of the loop that follows. What
-is put side by side is copied.
+is put side by side is copied, and frames that were not written for the convolution that reads them are
+turned.
 
 Source: Ansel et al., "PyTorch 2: Faster Machine Learning Through Dynamic Python Bytecode Transformation and
 Graph Compilation", ASPLOS 2024 (section 4: what is fused); documentation of oneDNN ("Memory format
@@ -21,6 +22,7 @@ from automl.hardware.prediction.expectation import Effort, Rates
 from automl.hardware.prediction.kinds import OperatorKind
 from automl.hardware.prediction.operators import Operator
 from benchmarks.aten_names import (
+    APART,
     CURVES,
     FETCHING,
     GATHERING,
@@ -51,20 +53,20 @@ MANY_CORES = Rates(
         "pool": Effort(frame_bytes=2.0),
         "move": Effort(frame_bytes=4.0),
         "normalize": Effort(frame_bytes=12.0),
-        "resize": Effort(frame_bytes=10.0, fixed=0.0),
+        "resize": Effort(frame_bytes=20.0, fixed=0.0),
         "other": Effort(weight_bytes=25.0, fixed=0.0),
     },
-    doubt=0.5,
+    are_known=True,
 )
 """Of about a dozen cores with AVX-512, in round numbers: two thirds of the multiplications that they could
 do; 200 GB/s from the caches and 50 from memory; 8 us to begin a loop, 30 for a matrix product, 60 for a
-convolution, which writes its frames into another layout and back; several passes for normalisation; and
-8 GB/s where the system clears pages that it hands out. They were set with the table of docs/measurements.md
-in view."""
+convolution, which writes its frames into another layout and back; several passes for normalisation; 10
+GB/s where numbers are fetched one by one or frames are turned; and 8 where the system clears pages that it
+hands out. They were set with the table of docs/measurements.md in view."""
 
 _FLOAT_BYTES = 4
 _MAPPED_ANEW_BYTES = 2**25
-_LAYERS_OF_PRODUCTS = ("addmm", "mm", "bmm", "baddbmm")
+_PRODUCTS = ("addmm", "mm", "bmm", "baddbmm")
 _RANKED: tuple[OperatorKind, ...] = ("elementwise", "curve", "resize", "pool", "normalize")
 """A loop is of the last of these kinds that joined it."""
 
@@ -132,6 +134,9 @@ class _Compiler:
         self.readers: dict[int, set[int]] = {}
         """Memory -> the steps that read it."""
         self._made_by: dict[int, int] = {}
+        self._shapes: dict[int, tuple[int, ...]] = {}
+        """Memory -> the shape that it was written in."""
+        self._parted: set[int] = set()
         self._settled: set[int] = set()
         self._uses: dict[int, int] = {}
         for call in calls:
@@ -146,6 +151,7 @@ class _Compiler:
         if call.name in SETTLED or not inputs:
             self._settled.update(one.memory for one in call.results)
         elif (done := _library_call(call)) is not None:
+            done = (*done, *self._laid_out_anew(call))
             self._connect(self._begin(inputs, done=done), inputs, call.results)
         elif call.name in ("cat", "stack"):
             self._put_together(inputs, call.results)
@@ -183,7 +189,28 @@ class _Compiler:
             self.readers.setdefault(one.memory, set()).add(step.number)
         for one in results:
             self._made_by[one.memory] = step.number
+            self._shapes[one.memory] = one.shape
             step.written[one.memory] = one.size
+
+    def _laid_out_anew(self, call: Call) -> Iterator[Operator]:
+        """Yield what it costs a convolution that its frames were not written for it.
+
+        Loops write frames with their channels last where a convolution reads them directly. Where it
+        reads a part of them, they are written with the channels first, and the part is laid out anew.
+        Tokens seen as frames have their channels last, but a library that cannot tell that from the
+        weights either (one channel or one place each) works with the channels first.
+        """
+        if call.name != "convolution":
+            return
+        given, weight = call.arguments[:2]
+        written = self._shapes.get(given.memory, given.shape)
+        if given.is_part and given.memory not in self._parted:
+            self._parted.add(given.memory)
+            yield moving("resize", math.prod(written), 0)
+        if given.is_part:
+            yield moving("resize", given.size, 0)
+        elif written != given.shape and not given.is_in_order and 1 in _inner_shape(weight):
+            yield moving("resize", given.size + call.results[0].size, 0)
 
     def _put_together(self, inputs: Sequence[Value], results: Sequence[Value]) -> None:
         """Copy what lies elsewhere; a loop whose result nobody else needs writes to the place at once."""
@@ -199,14 +226,13 @@ class _Compiler:
 
     def _join(self, call: Call, inputs: Sequence[Value]) -> None:
         kind, results = _kind_of_loop(call), call.results
-        if call.name in (*WINDOWS, "native_batch_norm", "native_group_norm"):
+        if call.name in (*WINDOWS, *APART, "native_batch_norm"):
             results = results[:1]  # the others are for training
         gathers = call.name in GATHERING or call.name in NORMALIZING
         size = max(one.size for one in inputs) if gathers else call.results[0].size
         step = self._loop_to_join(call, inputs, size)
         if step is None:
-            stays = call.name == "native_group_norm"  # goes over all numbers twice
-            step = self._begin(inputs, kind=kind, size=0 if stays else size)
+            step = self._begin(inputs, kind=kind, size=0 if call.name in APART else size)
         step.before |= self._before(inputs) & ~(1 << step.number)
         step.kind = max(step.kind, kind, key=_RANKED.index)
         step.fetched += size if call.name in FETCHING else 0
@@ -214,7 +240,7 @@ class _Compiler:
 
     def _loop_to_join(self, call: Call, inputs: Sequence[Value], size: int) -> _Step | None:
         """Return the last loop over as many numbers that no other input has to wait for."""
-        if call.name in (*WINDOWS, *RESIZING, "native_group_norm") or _is_of_weights(call):
+        if call.name in (*WINDOWS, *RESIZING, *APART) or _is_of_weights(call):
             return None
         makers = self._makers(inputs)
         fit = [
@@ -233,7 +259,7 @@ def _is_of_weights(call: Call) -> bool:
 
 def _kind_of_loop(call: Call) -> OperatorKind:
     name = call.name
-    if name in NORMALIZING or name == "native_group_norm" or _is_of_weights(call):
+    if name in NORMALIZING or _is_of_weights(call):
         return "normalize"
     if name in GATHERING or name in WINDOWS:
         return "pool"
@@ -246,15 +272,11 @@ def _library_call(call: Call) -> tuple[Operator, ...] | None:
     """Return what a call of a library does, or ``None``: it becomes a loop."""
     if call.name == "convolution":
         return _convolution(call)
-    if call.name in _LAYERS_OF_PRODUCTS:
+    if call.name in _PRODUCTS:
         left, right = [one for one in call.inputs if len(one.shape) > 1][-2:]
         return (_product(left, right, call.results[0]),)
     if call.name == "attention":
-        query, key, _ = call.inputs
-        batch = math.prod(query.shape[:-2])
-        product = _product(query, key, call.results[0])
-        macs = 2 * batch * query.shape[-2] * key.shape[-2] * query.shape[-1]
-        return (replace(product, macs=macs, in_channels=query.shape[-1]),)
+        return _attention(call)
     return _lstm(call) if call.name == "lstm" else None
 
 
@@ -289,39 +311,64 @@ def _convolution(call: Call) -> tuple[Operator, ...]:
     return (found, pages)
 
 
+def _inner_shape(weight: Value) -> tuple[int, int]:
+    """Return the channels that a result looks at, and the places."""
+    return weight.shape[1], math.prod(weight.shape[2:])
+
+
 def _product(left: Value, right: Value, output: Value) -> Operator:
     held = right.size if right.is_weight else 0
-    return Operator(
-        name="",
-        kind="matrix",
-        is_int8=False,
-        macs=output.size * left.shape[-1],
-        read_bytes=_FLOAT_BYTES * (left.size + right.size - held),
-        weight_bytes=_FLOAT_BYTES * held,
-        written_bytes=_FLOAT_BYTES * output.size,
-        in_channels=left.shape[-1],
-        out_channels=output.shape[-1],
-        places=max(1, output.size // max(1, output.shape[-1])),
-        window=1,
+    return _matrix(
+        rows=max(1, output.size // max(1, output.shape[-1])),
+        inner=left.shape[-1],
+        columns=output.shape[-1],
+        read=left.size + right.size - held,
+        held=held,
     )
+
+
+def _attention(call: Call) -> tuple[Operator, ...]:
+    """Return both products as one, and the exponential of every score, which stays in the processor."""
+    query, key, _ = call.inputs
+    scores = math.prod(query.shape[:-1]) * key.shape[-2]
+    product = replace(
+        _product(query, key, call.results[0]),
+        macs=2 * scores * query.shape[-1],
+        in_channels=query.shape[-1],
+    )
+    return (product, moving("curve", scores, 0))
 
 
 def _lstm(call: Call) -> tuple[Operator, ...]:
     """Return a product for each step of the sequence, which waits for the one before."""
     given, width, is_bidirectional = call.arguments
     batch, length, inner = given.shape
-    weights = 4 * width * (inner + width)
-    step = Operator(
+    joined = inner + width
+    step = replace(
+        _matrix(
+            rows=batch,
+            inner=joined,
+            columns=4 * width,
+            read=batch * joined,
+            held=4 * width * joined,
+        ),
+        written_bytes=_FLOAT_BYTES * batch * width,
+    )
+    return tuple(step for _ in range(length * (2 if is_bidirectional else 1)))
+
+
+def _matrix(*, rows: int, inner: int, columns: int, read: int, held: int) -> Operator:
+    """Return a product ``(rows, inner) x (inner, columns)`` that reads so many numbers and weights."""
+    return Operator(
         name="",
         kind="matrix",
         is_int8=False,
-        macs=batch * weights,
-        read_bytes=_FLOAT_BYTES * batch * (inner + width),
-        weight_bytes=_FLOAT_BYTES * weights,
-        written_bytes=_FLOAT_BYTES * batch * width,
-        in_channels=inner + width,
-        out_channels=4 * width,
-        places=batch,
+        macs=rows * inner * columns,
+        read_bytes=_FLOAT_BYTES * read,
+        weight_bytes=_FLOAT_BYTES * held,
+        written_bytes=_FLOAT_BYTES * rows * columns,
+        in_channels=inner,
+        out_channels=columns,
+        places=rows,
         window=1,
     )
-    return tuple(step for _ in range(length * (2 if is_bidirectional else 1)))

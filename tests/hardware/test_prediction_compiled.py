@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ NUMBERS = 8 * SIDE * SIDE
 """In a result of 8 channels."""
 
 
-def compiled(network: type[nn.Module], frame: tuple[int, ...]) -> tuple[Operator, ...]:
+def compiled(network: Callable[[], nn.Module], frame: tuple[int, ...]) -> tuple[Operator, ...]:
     """Return what becomes of a network for one frame of that shape."""
     with torch.device("meta"):
         return compiled_operators(trace_network(network(), frame))
@@ -100,10 +101,11 @@ class Attending(nn.Module):
         return nn.functional.scaled_dot_product_attention(query, query, query)
 
 
-def test_attention_is_one_call() -> None:
-    (attention,) = compiled(Attending, (SIDE, 32))
-    assert attention.kind == "matrix"
+def test_attention_is_one_call_and_the_exponentials_of_its_scores() -> None:
+    attention, scores = compiled(Attending, (SIDE, 32))
+    assert kinds([attention, scores]) == ["matrix", "curve"]
     assert attention.macs == 2 * SIDE * SIDE * 32
+    assert (scores.read_bytes, scores.written_bytes) == (4 * SIDE * SIDE, 0)
 
 
 class Recurrent(nn.Module):
@@ -136,6 +138,51 @@ def test_a_copy_of_weights_that_the_system_maps_anew_costs_its_pages() -> None:
     operators = compiled(Large, (2048, 2, 2))
     assert kinds(operators) == ["convolution", "other"]
     assert operators[1].weight_bytes == operators[0].weight_bytes == 4 * 2048 * 2056 * 4
+
+
+class Tokens(nn.Module):
+    """A product makes tokens, which a convolution of ``window`` x ``window`` sees as a frame."""
+
+    def __init__(self, window: int, groups: int, *, sums_up: bool = False) -> None:
+        super().__init__()
+        self.product = nn.Linear(4, 8)
+        self.layer = nn.Conv2d(8, 8, window, padding="same", groups=groups)
+        self.sums_up = sums_up
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        frame = self.product(tokens).permute(0, 3, 1, 2)
+        result: Tensor = self.layer(frame + 1 if self.sums_up else frame)
+        return result
+
+
+@pytest.mark.parametrize(
+    ("window", "groups", "sums_up", "turned"),
+    [(1, 1, False, 2), (3, 8, False, 2), (3, 1, False, 0), (1, 1, True, 0)],
+    ids=["pointwise", "depthwise", "its weights tell the layout", "a loop writes it as is needed"],
+)
+def test_tokens_seen_as_a_frame_are_turned_where_weights_do_not_tell_their_layout(
+    window: int, groups: int, sums_up: bool, turned: int
+) -> None:
+    operators = compiled(partial(Tokens, window, groups, sums_up=sums_up), (SIDE, SIDE, 4))
+    found = [one.read_bytes for one in operators if one.kind == "resize"]
+    assert sum(found) == turned * 4 * NUMBERS, "the tokens, and the result"
+
+
+class Parts(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Conv2d(4, 4, 3, padding=1) for _ in range(2))
+
+    def forward(self, frame: Tensor) -> Tensor:
+        first, second = torch.relu(frame).chunk(2, dim=1)
+        result: Tensor = self.layers[0](first) + self.layers[1](second)
+        return result
+
+
+def test_parts_that_convolutions_read_are_turned_twice() -> None:
+    operators = compiled(Parts, (8, SIDE, SIDE))
+    turned = [one.read_bytes for one in operators if one.kind == "resize"]
+    assert turned == [4 * NUMBERS, 2 * NUMBERS, 2 * NUMBERS], "the whole, then each part"
 
 
 class Windows(nn.Module):

@@ -7,14 +7,13 @@ Waterman & Patterson, "Roofline: an insightful visual performance model", CACM 5
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from automl.hardware.prediction.kinds import OperatorKind
 from automl.hardware.prediction.operators import Operator
 
-__all__ = ["DESKTOP", "GENERIC", "USUAL", "Effort", "Rates", "expected_us"]
+__all__ = ["DESKTOP", "GENERIC", "Effort", "Prices", "Rates", "expected_us", "prices"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Effort:
     fixed: float = 1.0
 
 
-USUAL = Effort()
+_USUAL = Effort()
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,9 @@ class Rates:
     """Fixed cost of one operator."""
     efforts: Mapping[OperatorKind, Effort] = field(default_factory=dict)
     """Of the kinds that are not usual."""
-    doubt: float = math.inf
-    """Standard deviation of the logarithm of how far the rates may be off against each other; infinite for
-    those of a machine that stands for many."""
+    are_known: bool = False
+    """Whether they are those of the device and runtime in question, so that measurements set their scale and
+    correct single operators. Otherwise they stand for many machines, and measurements change them all."""
 
 
 GENERIC = Rates(
@@ -73,14 +72,35 @@ DESKTOP = Rates(
 """One core of a desktop or server processor with wide vectors."""
 
 
+@dataclass(frozen=True)
+class Prices:
+    """Microseconds that operators of a kind and precision take for each part of their work."""
+
+    mac: float
+    frame_byte: float
+    weight_byte: float
+    operator: float
+
+
+def prices(kind: OperatorKind, rates: Rates, *, is_int8: bool) -> Prices:
+    """Return what operators of a kind take for each multiplication, byte, and at all."""
+    share = {"depthwise": rates.depthwise_share, "grouped": rates.grouped_share}.get(kind, 1.0)
+    gain = rates.int8_gain if is_int8 else 1.0
+    effort = rates.efforts.get(kind, _USUAL)
+    return Prices(
+        mac=1.0 / (rates.dense_macs_us * share * gain),
+        frame_byte=effort.frame_bytes / rates.bytes_us,
+        weight_byte=effort.weight_bytes / rates.bytes_us,
+        operator=effort.fixed * rates.operator_us,
+    )
+
+
 def expected_us(operator: Operator, rates: Rates) -> float:
     """Return the microseconds that an operator is expected to take."""
-    share = {"depthwise": rates.depthwise_share, "grouped": rates.grouped_share}.get(
-        operator.kind, 1.0
+    price = prices(operator.kind, rates, is_int8=operator.is_int8)
+    return (
+        operator.macs * price.mac
+        + (operator.read_bytes + operator.written_bytes) * price.frame_byte
+        + operator.weight_bytes * price.weight_byte
+        + price.operator
     )
-    gain = rates.int8_gain if operator.is_int8 else 1.0
-    work = operator.macs / (rates.dense_macs_us * share * gain)
-    effort = rates.efforts.get(operator.kind, USUAL)
-    frames = (operator.read_bytes + operator.written_bytes) * effort.frame_bytes
-    moved = frames + operator.weight_bytes * effort.weight_bytes
-    return work + moved / rates.bytes_us + rates.operator_us * effort.fixed
