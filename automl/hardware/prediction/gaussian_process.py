@@ -145,8 +145,8 @@ _OF_KNOWN_RATES = dict.fromkeys(_RATES, 1.0) | {
     "window_length": 2.0,
     "noise": 0.12,
 }
-"""Twenty latencies say less about beliefs than such rates do. Found on the published table of compiled networks
-in docs/measurements.md."""
+"""Twenty latencies say less about beliefs than such rates do. Found on the table of compiled networks in
+docs/measurements.md."""
 
 
 def explain(table: OperatorTable, measured_us: Array, base: Rates) -> list[Posterior]:
