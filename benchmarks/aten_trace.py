@@ -5,6 +5,7 @@ The network is built and run on torch's meta device: shapes alone, no weights an
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,14 +14,18 @@ from unittest import mock
 
 from benchmarks.aten_names import VIEWS
 
-__all__ = ["Call", "Value", "trace", "trace_network"]
+__all__ = ["Call", "Memory", "Value", "trace", "trace_network"]
+
+
+Memory = tuple[int, int]
+"""A storage, and how often all of it was written anew: to a compiler each time is another result."""
 
 
 @dataclass(frozen=True)
 class Value:
     """A tensor as a call saw it."""
 
-    memory: int
+    memory: Memory
     """Which memory it lies in: a view has that of what it looks at."""
     shape: tuple[int, ...]
     size: int
@@ -73,7 +78,7 @@ def trace_network(network: Any, frame: tuple[int, ...]) -> tuple[Call, ...]:
 
     recorder = _recorder()
     for tensor in (*network.parameters(), *network.buffers()):
-        recorder.weights.add(_memory(tensor))
+        recorder.weights.add(_storage(tensor))
     given = torch.empty(1, *frame, device="meta")
     with torch.device("meta"), torch.no_grad(), _whole_layers(network, recorder), recorder:
         network.eval()(given)
@@ -93,6 +98,7 @@ def _recorder() -> Any:
             self.calls: list[Call] = []
             self.weights: set[int] = set()
             self._kept: list[Any] = []
+            self._times_written: Counter[int] = Counter()
 
         def __torch_dispatch__(
             self, function: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -106,21 +112,25 @@ def _recorder() -> Any:
         def note(self, name: str, arguments: Any, result: Any) -> None:
             """Add a call."""
             self._kept.append((arguments, result))  # so that no memory is given out twice
-            results = tuple(_values(self._seen(result)))
-            self.calls.append(Call(name, tuple(self._seen(a) for a in arguments), results))
+            given = tuple(self._seen(a) for a in arguments)
+            before = {one.memory for one in _values(given)}
+            anew = {one.memory for one in _values(self._seen(result)) if not one.is_part} & before
+            self._times_written.update(storage for storage, _ in anew)
+            self.calls.append(Call(name, given, tuple(_values(self._seen(result)))))
 
         def _seen(self, argument: Any) -> Any:
             if isinstance(argument, tuple | list):
                 return tuple(self._seen(one) for one in argument)
             if not hasattr(argument, "untyped_storage"):
                 return argument
-            memory = _memory(argument)
+            storage = _storage(argument)
+            memory = (storage, self._times_written[storage])
             whole = argument.untyped_storage().nbytes() // argument.element_size()
             return Value(
                 memory=memory,
                 shape=tuple(argument.shape),
                 size=argument.numel(),
-                is_weight=memory in self.weights,
+                is_weight=storage in self.weights and not memory[1],
                 is_part=argument.numel() < whole,
                 is_in_order=argument.is_contiguous(),
             )
@@ -128,7 +138,7 @@ def _recorder() -> Any:
     return Recorder()
 
 
-def _memory(tensor: Any) -> int:
+def _storage(tensor: Any) -> int:
     found: int = tensor.untyped_storage()._cdata
     return found
 
@@ -147,12 +157,19 @@ def _whole_layers(network: Any, recorder: Any) -> Iterator[None]:
     """Record attention and recurrent layers as one call: their kernels do not take them apart."""
     import torch
 
-    def attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> Any:
-        output = query.new_empty(*query.shape[:-1], value.shape[-1])
-        recorder.note("attention", (query, key, value), output)
+    def attention(
+        query: Any, key: Any, value: Any, attn_mask: Any = None, *_: Any, **__: Any
+    ) -> Any:
+        *batch, heads, tokens, _width = query.shape
+        shape = (*batch, tokens, heads, value.shape[-1])  # as the kernel for processors writes it
+        output = query.new_empty(shape).transpose(-3, -2)
+        recorder.note("attention", (query, key, value, attn_mask), output)
         return output
 
     def lstm(module: Any) -> Any:
+        if module.num_layers != 1 or module.proj_size or not module.batch_first:
+            raise ValueError(f"A recurrent layer of this form is not known; got {module}.")
+
         def forward(given: Any, state: Any = None) -> Any:
             width = module.hidden_size * (2 if module.bidirectional else 1)
             output = given.new_empty(*given.shape[:-1], width)

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from automl.hardware.prediction.expectation import Effort, Rates
+from automl.hardware.prediction.gaussian_process import Hyperparameters
 from automl.hardware.prediction.kinds import OperatorKind
 from automl.hardware.prediction.operators import Operator
 from benchmarks.aten_names import (
@@ -31,10 +32,10 @@ from benchmarks.aten_names import (
     SETTLED,
     WINDOWS,
 )
-from benchmarks.aten_trace import Call, Value, trace
-from benchmarks.published_latency import moving
+from benchmarks.aten_trace import Call, Memory, Value, trace
+from benchmarks.float_operators import convolution_kind, moving, multiplying
 
-__all__ = ["MANY_CORES", "compiled_operators", "timm_operators"]
+__all__ = ["BELIEFS", "MANY_CORES", "compiled_operators", "timm_operators"]
 
 MANY_CORES = Rates(
     dense_macs_us=1e6,
@@ -56,19 +57,28 @@ MANY_CORES = Rates(
         "resize": Effort(frame_bytes=20.0, fixed=0.0),
         "other": Effort(weight_bytes=25.0, fixed=0.0),
     },
-    are_known=True,
 )
 """Of about a dozen cores with AVX-512, in round numbers: two thirds of the multiplications that they could
-do; 200 GB/s from the caches and 50 from memory; 8 us to begin a loop, 30 for a matrix product, 60 for a
-convolution, which writes its frames into another layout and back; several passes for normalisation; 10
-GB/s where numbers are fetched one by one or frames are turned; and 8 where the system clears pages that it
-hands out. They were set with the table of docs/measurements.md in view."""
+do; 200 GB/s from the caches and 50 from memory, where weights of products lie; 8 us to begin a loop, 30 for
+a matrix product, 60 for a convolution, which writes its frames into another layout and back; several passes
+for normalisation; 10 GB/s where numbers are fetched one by one or frames are turned; and 8 where the system
+clears pages that it hands out. They were set with the table of docs/measurements.md in view."""
+BELIEFS = Hyperparameters(
+    rates=MANY_CORES,
+    spread_of_all=0.3,
+    spread_of_kind=0.2,
+    spread_of_shape=0.3,
+    spread_of_product=0.2,
+    length=1.5,
+    window_length=2.0,
+    noise=0.12,
+)
+"""How far networks may be from these rates: set with the same table in view."""
 
-_FLOAT_BYTES = 4
 _MAPPED_ANEW_BYTES = 2**25
 _PRODUCTS = ("addmm", "mm", "bmm", "baddbmm")
 _RANKED: tuple[OperatorKind, ...] = ("elementwise", "curve", "resize", "pool", "normalize")
-"""A loop is of the last of these kinds that joined it."""
+"""A loop is of that kind among those of its calls which stands last here."""
 
 
 def timm_operators(name: str, side: int) -> tuple[Operator, ...]:
@@ -100,30 +110,28 @@ class _Step:
     kind: OperatorKind = "elementwise"
     size: int = 0
     """Numbers that the loop goes over; 0: nothing joins."""
-    read: dict[int, int] = field(default_factory=dict)
+    read: dict[Memory, int] = field(default_factory=dict)
     """Memory -> numbers."""
-    weights: dict[int, int] = field(default_factory=dict)
-    written: dict[int, int] = field(default_factory=dict)
+    weights: dict[Memory, int] = field(default_factory=dict)
+    written: dict[Memory, int] = field(default_factory=dict)
     fetched: int = 0
     """Numbers that are fetched one by one."""
 
-    def operators(self, readers: dict[int, set[int]]) -> Iterator[Operator]:
-        """Yield what the step does; a result that no other step reads stays in the processor."""
+    def operators(self, readers: dict[Memory, set[int]]) -> Iterator[Operator]:
+        """Yield what the step does; only what other steps read is written, and its last result."""
         yield from self.done
         if self.done or not (self.read or self.weights):
             return
-        last = next(reversed(self.written), 0)
+        last = next(reversed(self.written), None)
         written = sum(
             size
             for memory, size in self.written.items()
             if readers.get(memory, set()) - {self.number} or memory == last
         )
-        yield replace(
-            moving(self.kind, sum(self.read.values()), written),
-            weight_bytes=_FLOAT_BYTES * sum(self.weights.values()),
-        )
+        read, weights = sum(self.read.values()), sum(self.weights.values())
+        yield moving(self.kind, read, written, weights=weights)
         if self.fetched:
-            yield moving("resize", self.fetched, 0)
+            yield _fetching(self.fetched)
 
 
 class _Compiler:
@@ -131,14 +139,14 @@ class _Compiler:
 
     def __init__(self, calls: Iterable[Call]) -> None:
         self.steps: list[_Step] = []
-        self.readers: dict[int, set[int]] = {}
+        self.readers: dict[Memory, set[int]] = {}
         """Memory -> the steps that read it."""
-        self._made_by: dict[int, int] = {}
-        self._shapes: dict[int, tuple[int, ...]] = {}
+        self._made_by: dict[Memory, int] = {}
+        self._shapes: dict[Memory, tuple[int, ...]] = {}
         """Memory -> the shape that it was written in."""
-        self._parted: set[int] = set()
-        self._settled: set[int] = set()
-        self._uses: dict[int, int] = {}
+        self._parted: set[Memory] = set()
+        self._settled: set[Memory] = set()
+        self._uses: dict[Memory, int] = {}
         for call in calls:
             for memory in {one.memory for one in call.inputs}:
                 self._uses[memory] = self._uses.get(memory, 0) + 1
@@ -148,9 +156,12 @@ class _Compiler:
         if not call.results:
             return
         inputs = [one for one in call.inputs if one.memory not in self._settled]
+        results = {one.memory for one in call.results}
         if call.name in SETTLED or not inputs:
-            self._settled.update(one.memory for one in call.results)
-        elif (done := _library_call(call)) is not None:
+            self._settled |= results
+            return
+        self._settled -= results  # what was made beforehand to be written to
+        if (done := _library_call(call)) is not None:
             done = (*done, *self._laid_out_anew(call))
             self._connect(self._begin(inputs, done=done), inputs, call.results)
         elif call.name in ("cat", "stack"):
@@ -195,10 +206,11 @@ class _Compiler:
     def _laid_out_anew(self, call: Call) -> Iterator[Operator]:
         """Yield what it costs a convolution that its frames were not written for it.
 
-        Loops write frames with their channels last where a convolution reads them directly. Where it
-        reads a part of them, they are written with the channels first, and the part is laid out anew.
-        Tokens seen as frames have their channels last, but a library that cannot tell that from the
-        weights either (one channel or one place each) works with the channels first.
+        A loop writes frames with their channels last for a convolution that reads them directly. Where
+        one reads a part of them, all are written with their channels first, and the part is laid out
+        anew. Tokens seen as a frame have their channels last; but the library guesses the layout from
+        strides, which here say nothing, and from those of the weights: where these could be either, it
+        takes the frame for one with its channels first, and turns it and the result.
         """
         if call.name != "convolution":
             return
@@ -206,11 +218,11 @@ class _Compiler:
         written = self._shapes.get(given.memory, given.shape)
         if given.is_part and given.memory not in self._parted:
             self._parted.add(given.memory)
-            yield moving("resize", math.prod(written), 0)
+            yield _fetching(math.prod(written))
         if given.is_part:
-            yield moving("resize", given.size, 0)
-        elif written != given.shape and not given.is_in_order and 1 in _inner_shape(weight):
-            yield moving("resize", given.size + call.results[0].size, 0)
+            yield _fetching(given.size)
+        elif written != given.shape and not given.is_in_order and _hides_layout(weight):
+            yield _fetching(given.size + call.results[0].size)
 
     def _put_together(self, inputs: Sequence[Value], results: Sequence[Value]) -> None:
         """Copy what lies elsewhere; a loop whose result nobody else needs writes to the place at once."""
@@ -226,7 +238,7 @@ class _Compiler:
 
     def _join(self, call: Call, inputs: Sequence[Value]) -> None:
         kind, results = _kind_of_loop(call), call.results
-        if call.name in (*WINDOWS, *APART, "native_batch_norm"):
+        if call.name in (*WINDOWS, *NORMALIZING, "native_batch_norm"):
             results = results[:1]  # the others are for training
         gathers = call.name in GATHERING or call.name in NORMALIZING
         size = max(one.size for one in inputs) if gathers else call.results[0].size
@@ -234,6 +246,9 @@ class _Compiler:
         if step is None:
             step = self._begin(inputs, kind=kind, size=0 if call.name in APART else size)
         step.before |= self._before(inputs) & ~(1 << step.number)
+        for other in self.steps:
+            if other.before >> step.number & 1:
+                other.before |= step.before
         step.kind = max(step.kind, kind, key=_RANKED.index)
         step.fetched += size if call.name in FETCHING else 0
         self._connect(step, inputs, results)
@@ -254,7 +269,7 @@ class _Compiler:
 
 def _is_of_weights(call: Call) -> bool:
     """Whether a batch normalisation standardizes weights, which takes their mean and variance first."""
-    return call.name == "native_batch_norm" and True in call.arguments
+    return call.name == "native_batch_norm" and call.arguments[5] is True
 
 
 def _kind_of_loop(call: Call) -> OperatorKind:
@@ -287,17 +302,12 @@ def _convolution(call: Call) -> tuple[Operator, ...]:
     if is_transposed:
         inner //= groups
     window = math.prod(weight.shape[2:])
-    kind: OperatorKind = "pointwise" if window == 1 else "convolution"
-    if groups > 1:
-        kind = "depthwise" if inner == 1 else "grouped"
-    found = Operator(
-        name="",
-        kind=kind,
-        is_int8=False,
+    found = multiplying(
+        convolution_kind(places=window, groups=groups, in_channels=inner),
         macs=(given.size * weight.shape[1] if is_transposed else output.size * inner) * window,
-        read_bytes=_FLOAT_BYTES * given.size,
-        weight_bytes=_FLOAT_BYTES * weight.size,
-        written_bytes=_FLOAT_BYTES * output.size,
+        read=given.size,
+        weights=weight.size,
+        written=output.size,
         in_channels=inner,
         out_channels=out,
         places=math.prod(output.shape[2:]),
@@ -306,69 +316,75 @@ def _convolution(call: Call) -> tuple[Operator, ...]:
     )
     if found.weight_bytes <= _MAPPED_ANEW_BYTES:
         return (found,)
-    # The copy in the library's layout is so large that the system hands out new pages for it each time.
-    pages = replace(moving("other", 0, 0), weight_bytes=found.weight_bytes)
-    return (found, pages)
+    return (found, _new_pages(weight.size))
 
 
-def _inner_shape(weight: Value) -> tuple[int, int]:
-    """Return the channels that a result looks at, and the places."""
-    return weight.shape[1], math.prod(weight.shape[2:])
+def _new_pages(numbers: int) -> Operator:
+    """Return what it takes the system to hand out pages for a copy so large, each time anew.
+
+    No other kind stands for that, so it is ``other``, and the numbers are weights.
+    """
+    return moving("other", 0, 0, weights=numbers)
 
 
-def _product(left: Value, right: Value, output: Value) -> Operator:
-    held = right.size if right.is_weight else 0
-    return _matrix(
-        rows=max(1, output.size // max(1, output.shape[-1])),
-        inner=left.shape[-1],
-        columns=output.shape[-1],
-        read=left.size + right.size - held,
-        held=held,
-    )
+def _fetching(numbers: int) -> Operator:
+    """Return what it takes to fetch numbers one by one, beside the loop or call that does it.
+
+    It costs as a resized frame does, where a place to read from is computed for each number as well.
+    """
+    return moving("resize", numbers, 0)
+
+
+def _hides_layout(weight: Value) -> bool:
+    """Whether strides of a weight are the same with its channels first and last."""
+    return weight.shape[1] == 1 or math.prod(weight.shape[2:]) == 1
 
 
 def _attention(call: Call) -> tuple[Operator, ...]:
     """Return both products as one, and the exponential of every score, which stays in the processor."""
-    query, key, _ = call.inputs
-    scores = math.prod(query.shape[:-1]) * key.shape[-2]
-    product = replace(
-        _product(query, key, call.results[0]),
-        macs=2 * scores * query.shape[-1],
+    query, key, value, *_ = call.inputs
+    rows = math.prod(query.shape[:-1])
+    scores = rows * key.shape[-2]
+    product = multiplying(
+        "matrix",
+        macs=scores * (query.shape[-1] + value.shape[-1]),
+        read=sum(one.size for one in call.inputs),
+        weights=0,
+        written=call.results[0].size,
         in_channels=query.shape[-1],
+        out_channels=value.shape[-1],
+        places=rows,
     )
     return (product, moving("curve", scores, 0))
+
+
+def _product(left: Value, right: Value, output: Value) -> Operator:
+    held = right.size if right.is_weight else 0
+    return multiplying(
+        "matrix",
+        macs=output.size * left.shape[-1],
+        read=left.size + right.size - held,
+        weights=held,
+        written=output.size,
+        in_channels=left.shape[-1],
+        out_channels=output.shape[-1],
+        places=max(1, output.size // max(1, output.shape[-1])),
+    )
 
 
 def _lstm(call: Call) -> tuple[Operator, ...]:
     """Return a product for each step of the sequence, which waits for the one before."""
     given, width, is_bidirectional = call.arguments
     batch, length, inner = given.shape
-    joined = inner + width
-    step = replace(
-        _matrix(
-            rows=batch,
-            inner=joined,
-            columns=4 * width,
-            read=batch * joined,
-            held=4 * width * joined,
-        ),
-        written_bytes=_FLOAT_BYTES * batch * width,
+    weights = 4 * width * (inner + width)
+    step = multiplying(
+        "matrix",
+        macs=batch * weights,
+        read=batch * (inner + width),
+        weights=weights,
+        written=batch * width,
+        in_channels=inner + width,
+        out_channels=4 * width,
+        places=batch,
     )
     return tuple(step for _ in range(length * (2 if is_bidirectional else 1)))
-
-
-def _matrix(*, rows: int, inner: int, columns: int, read: int, held: int) -> Operator:
-    """Return a product ``(rows, inner) x (inner, columns)`` that reads so many numbers and weights."""
-    return Operator(
-        name="",
-        kind="matrix",
-        is_int8=False,
-        macs=rows * inner * columns,
-        read_bytes=_FLOAT_BYTES * read,
-        weight_bytes=_FLOAT_BYTES * held,
-        written_bytes=_FLOAT_BYTES * rows * columns,
-        in_channels=inner,
-        out_channels=columns,
-        places=rows,
-        window=1,
-    )

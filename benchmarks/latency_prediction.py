@@ -25,7 +25,7 @@ from scipy.stats import spearmanr
 
 from automl.hardware.local import LocalDevice
 from automl.hardware.prediction.calibration import model_of
-from automl.hardware.prediction.expectation import GENERIC, Rates
+from automl.hardware.prediction.gaussian_process import Hyperparameters
 from automl.hardware.prediction.latency_model import LatencyModel, fit
 from automl.hardware.prediction.operators import Operator, read_operators
 from automl.hardware.prediction.profiled_model import ProfiledModel
@@ -37,7 +37,7 @@ from automl.pipeline.calibration_set import (
     ExportedNetwork,
     export_set,
 )
-from benchmarks.compiled_torch import MANY_CORES, timm_operators
+from benchmarks.compiled_torch import BELIEFS, timm_operators
 from benchmarks.published_latency import Published, read_fbnet
 
 _DRAWS = 10
@@ -60,7 +60,11 @@ def main() -> None:
             print(row(device, networks, device, fitted=10), flush=True)
     if "timm" in options.only:
         networks = read_timm(options.reference / _I9, options.networks)
-        print(row("i9-10940X", networks, "i9", fitted=20, base=MANY_CORES), flush=True)
+        for beliefs, title in (
+            (BELIEFS, "i9-10940X, beliefs set on this table"),
+            (None, "i9-10940X, beliefs of any device"),
+        ):
+            print(row(title, networks, "i9", fitted=20, beliefs=beliefs), flush=True)
     if "local" in options.only:
         print("\n".join(local_rows()), flush=True)
 
@@ -205,7 +209,7 @@ def row(
     device: str,
     *,
     fitted: int,
-    base: Rates = GENERIC,
+    beliefs: Hyperparameters | None = None,
 ) -> str:
     """Return the table's row for a device: the mean over draws of the networks fitted on."""
     measured = np.array([network.latency_ms[device] for network in networks])
@@ -213,7 +217,8 @@ def row(
     for draw in range(_DRAWS):
         order = np.random.default_rng(draw).permutation(len(networks))
         known, asked = order[:fitted], order[fitted:]
-        model = fit([networks[i].operators for i in known], measured[known].tolist(), base=base)
+        chosen = [networks[i].operators for i in known]
+        model = fit(chosen, measured[known].tolist(), beliefs=beliefs)
         answers = model.predict([networks[i].operators for i in asked])
         values = np.array([answer.value for answer in answers])
         inside = [a.low <= y <= a.high for a, y in zip(answers, measured[asked], strict=True)]

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from automl.hardware.prediction.kinds import OperatorKind
 from automl.hardware.prediction.operators import Operator
+from benchmarks.float_operators import convolution_kind, moving, multiplying
 
-__all__ = ["Published", "convolution", "fbnet_operators", "moving", "read_fbnet"]
+__all__ = ["Published", "convolution", "fbnet_operators", "read_fbnet"]
 
 _SIDE = 32
 _STEM = 16
@@ -26,7 +26,6 @@ _CHANNELS = (16, *(24,) * 4, *(32,) * 4, *(64,) * 4, *(112,) * 4, *(184,) * 4, 3
 _FIRST_OF_STAGE = {0: 1, 1: 1, 5: 2, 9: 2, 13: 1, 17: 2, 21: 1}
 """Block -> stride; all others have stride 1."""
 _BLOCK = re.compile(r"k(?P<kernel>\d)_e(?P<expansion>\d)(?:_g(?P<groups>\d))?")
-_FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -92,37 +91,15 @@ def convolution(
     """Return a convolution with padding on ``(channels, side, side)`` float32."""
     small = math.ceil(side / stride)
     inner = channels // groups
-    kind: OperatorKind = "pointwise" if window == 1 else "convolution"
-    if groups > 1:
-        kind = "depthwise" if inner == 1 else "grouped"
-    return Operator(
-        name="",
-        kind=kind,
-        is_int8=False,
+    return multiplying(
+        convolution_kind(places=window, groups=groups, in_channels=inner),
         macs=small * small * out * inner * window * window,
-        read_bytes=_FLOAT_BYTES * channels * side * side,
-        weight_bytes=_FLOAT_BYTES * out * inner * window * window,
-        written_bytes=_FLOAT_BYTES * out * small * small,
+        read=channels * side * side,
+        weights=out * inner * window * window,
+        written=out * small * small,
         in_channels=inner,
         out_channels=out,
         places=small * small,
         window=window,
         shrinking=float(stride),
-    )
-
-
-def moving(kind: OperatorKind, read: int, written: int) -> Operator:
-    """Return an operator without multiplications that reads and writes so many numbers, float32."""
-    return Operator(
-        name="",
-        kind=kind,
-        is_int8=False,
-        macs=0,
-        read_bytes=_FLOAT_BYTES * read,
-        weight_bytes=0,
-        written_bytes=_FLOAT_BYTES * written,
-        in_channels=1,
-        out_channels=1,
-        places=max(read, written),
-        window=1,
     )

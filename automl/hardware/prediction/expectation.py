@@ -44,11 +44,8 @@ class Rates:
     """Bytes a microsecond that operators without multiplications read and write."""
     operator_us: float
     """Fixed cost of one operator."""
-    efforts: Mapping[OperatorKind, Effort] = field(default_factory=dict)
+    efforts: Mapping[OperatorKind, Effort] = field(default_factory=dict, hash=False)
     """Of the kinds that are not usual."""
-    are_known: bool = False
-    """Whether they are those of the device and runtime in question, so that measurements set their scale and
-    correct single operators. Otherwise they stand for many machines, and measurements change them all."""
 
 
 GENERIC = Rates(

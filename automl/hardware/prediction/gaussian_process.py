@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,13 @@ from automl.hardware.prediction.expectation import Rates, prices
 from automl.hardware.prediction.kinds import KINDS
 from automl.hardware.prediction.operators import Operator
 
-__all__ = ["Hyperparameters", "Kernels", "OperatorTable", "Posterior", "explain"]
+__all__ = ["Hyperparameters", "Kernels", "OperatorTable", "Posterior", "condition", "explain"]
 
 Array = NDArray[np.float64]
 _SPREAD_OF_ALL = 0.3
 _GRID = 0.25
 """Shapes that differ by less than this many doublings count as one."""
+_CLASSES = tuple((kind, is_int8) for kind in KINDS for is_int8 in (False, True))
 _WITH_MACS = ("pointwise", "convolution", "grouped", "depthwise", "matrix")
 
 
@@ -51,7 +52,7 @@ class OperatorTable:
             for operators in networks
         ]
         cells = list(places)
-        self.kinds = np.array([2 * KINDS.index(c[0]) + bool(c[1]) for c in cells], dtype=int)
+        self.kinds = np.array([_CLASSES.index((c[0], c[1])) for c in cells], dtype=int)
         self.with_macs = np.array([c[0] in _WITH_MACS for c in cells], dtype=bool)
         self.shapes = np.array([c[2:] for c in cells], dtype=np.float64).reshape(-1, 5) * _GRID
         self.macs, self.moved, self.held, self.count = np.zeros((4, len(rows), len(cells)))
@@ -64,15 +65,12 @@ class OperatorTable:
 
     def weights(self, rates: Rates) -> Array:
         """Return ``(networks, cells)``: what the operators are expected to take, microseconds."""
-        every = [
-            prices(kind, rates, is_int8=is_int8) for kind in KINDS for is_int8 in (False, True)
-        ]
-        mac, frame_byte, weight_byte, operator = np.array([astuple(one) for one in every]).T
+        every = [prices(kind, rates, is_int8=is_int8) for kind, is_int8 in _CLASSES]
         expected: Array = (
-            self.macs * mac[self.kinds]
-            + self.moved * frame_byte[self.kinds]
-            + self.held * weight_byte[self.kinds]
-            + self.count * operator[self.kinds]
+            self.macs * np.array([one.mac for one in every])[self.kinds]
+            + self.moved * np.array([one.frame_byte for one in every])[self.kinds]
+            + self.held * np.array([one.weight_byte for one in every])[self.kinds]
+            + self.count * np.array([one.operator for one in every])[self.kinds]
         )
         return expected
 
@@ -110,7 +108,7 @@ class Hyperparameters:
 
 
 OPTIONS: dict[str, tuple[float, ...]] = {
-    "depthwise": (0.2, 0.4, 1.0, 1.6, 3.2, 6.0, 12.0, 24.0),
+    "depthwise": (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0),
     "operator": (0.0, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0),
     "bytes": (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
     "spread_of_kind": (0.05, 0.1, 0.2, 0.4),
@@ -120,9 +118,10 @@ OPTIONS: dict[str, tuple[float, ...]] = {
     "window_length": (1.0, 2.0, 4.0),
     "noise": (0.005, 0.01, 0.02, 0.04, 0.08, 0.15),
 }
-"""What may be believed; the first three are factors of the base rates. A processor of many cores multiplies
-hundreds of times faster than the base, and begins an operator hardly faster."""
-_RATES = ("depthwise", "operator", "bytes")
+"""What may be believed: depthwise convolutions' share of the dense rate, factors of the base's next two
+rates, and the rest as it is. A processor of many cores multiplies hundreds of times faster than the base,
+and begins an operator hardly faster: the options reach as far since the table of one was seen
+(docs/measurements.md)."""
 _START = {
     "spread_of_kind": 0.2,
     "spread_of_shape": 0.2,
@@ -132,28 +131,18 @@ _START = {
     "noise": 0.01,
 }
 _STARTS = tuple(
-    dict(zip(_RATES, (depthwise, operator, moved), strict=True))
-    for depthwise in (0.4, 1.6, 6.0)
+    {"depthwise": depthwise, "operator": operator, "bytes": moved} | _START
+    for depthwise in (0.1, 0.4, 1.5)
     for operator, moved in ((1.0, 1.0), (300.0, 0.03))
 )
 _ROUNDS = 2
-_OF_KNOWN_RATES = dict.fromkeys(_RATES, 1.0) | {
-    "spread_of_kind": 0.2,
-    "spread_of_shape": 0.3,
-    "spread_of_product": 0.2,
-    "length": 1.5,
-    "window_length": 2.0,
-    "noise": 0.12,
-}
-"""Twenty latencies say less about beliefs than such rates do. Found on the table of compiled networks in
-docs/measurements.md."""
 
 
 def explain(table: OperatorTable, measured_us: Array, base: Rates) -> list[Posterior]:
     """Return posteriors under many sets of beliefs, the best explanation of the measurements first.
 
     From several starts each belief in turn takes the value that makes the measurements most probable
-    (coordinate ascent on the evidence). Where the rates are known there is one set of beliefs.
+    (coordinate ascent on the evidence).
     """
     kernels = Kernels()
     known: dict[tuple[float, ...], Posterior] = {}
@@ -166,10 +155,8 @@ def explain(table: OperatorTable, measured_us: Array, base: Rates) -> list[Poste
             known[key] = condition(table, measured_us, beliefs, kernel)
         return known[key]
 
-    if base.are_known:
-        return [look(_OF_KNOWN_RATES)]
     for start in _STARTS:
-        chosen = start | _START
+        chosen = dict(start)
         for _ in range(_ROUNDS):
             for name, options in OPTIONS.items():
                 best = max(options, key=lambda one: look(chosen | {name: one}).evidence)
@@ -180,19 +167,13 @@ def explain(table: OperatorTable, measured_us: Array, base: Rates) -> list[Poste
 def _beliefs(chosen: dict[str, float], base: Rates) -> Hyperparameters:
     rates = replace(
         base,
-        depthwise_share=base.depthwise_share * chosen["depthwise"],
+        depthwise_share=chosen["depthwise"],
         operator_us=base.operator_us * chosen["operator"],
         bytes_us=base.bytes_us * chosen["bytes"],
     )
-    names = (
-        "spread_of_kind",
-        "spread_of_shape",
-        "spread_of_product",
-        "length",
-        "window_length",
-        "noise",
+    return Hyperparameters(
+        rates, spread_of_all=_SPREAD_OF_ALL, **{name: chosen[name] for name in _START}
     )
-    return Hyperparameters(rates, _SPREAD_OF_ALL, *(chosen[name] for name in names))
 
 
 class Kernels:

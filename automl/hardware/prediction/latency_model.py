@@ -1,8 +1,9 @@
 """A device's latency model: fitted on a few measured networks, asked about any other.
 
-What to believe beforehand is not tuned by hand: many sets of beliefs are compared by how well they explain
-the measured networks, and the best answer together, weighted by that. Intervals come from networks that
-were left out: how far the prediction of each from all others was off, against how sure it claimed to be.
+What to believe beforehand is not tuned by hand, unless the caller knows it: many sets of beliefs are
+compared by how well they explain the measured networks, and the best answer together, weighted by that.
+Intervals come from networks that were left out: how far the prediction of each from all others was off,
+against how sure it claimed to be.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from numpy.typing import NDArray
 from automl.errors import AutomlError
 from automl.hardware.prediction.expectation import GENERIC, Rates
 from automl.hardware.prediction.gaussian_process import (
+    Hyperparameters,
     Kernels,
     OperatorTable,
     Posterior,
+    condition,
     explain,
 )
 from automl.hardware.prediction.operators import Operator
@@ -76,6 +79,7 @@ def fit(
     measured_ms: Sequence[float],
     *,
     base: Rates = GENERIC,
+    beliefs: Hyperparameters | None = None,
 ) -> LatencyModel:
     """Return the model that measured networks teach.
 
@@ -83,6 +87,7 @@ def fit(
         networks: operators of each.
         measured_ms: median latency of each, milliseconds, in that order.
         base: what is expected of the device beforehand; only ratios matter.
+        beliefs: to be held in place of the many that are compared; they have rates of their own.
 
     Raises:
         AutomlError: with fewer than five networks, or latencies that are not above zero.
@@ -97,7 +102,10 @@ def fit(
             "Latencies are above zero; got one that is not. Measure the device again."
         )
     table = OperatorTable(networks)
-    compared = explain(table, measured, base)[:_ASKED_TOGETHER]
+    if beliefs is None:
+        compared = explain(table, measured, base)[:_ASKED_TOGETHER]
+    else:
+        compared = [condition(table, measured, beliefs, Kernels().of(table, table, beliefs))]
     evidence = np.array([one.evidence for one in compared])
     weights = np.exp(_TRUST_IN_EVIDENCE * (evidence - evidence.max()))
     weights /= weights.sum()
