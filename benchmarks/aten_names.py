@@ -5,9 +5,9 @@ from __future__ import annotations
 __all__ = [
     "APART",
     "CURVES",
-    "FETCHING",
-    "GATHERING",
+    "INDEXING",
     "NORMALIZING",
+    "REDUCING",
     "RESIZING",
     "SETTLED",
     "VIEWS",
@@ -20,7 +20,7 @@ NORMALIZING = frozenset(
 """They take sums over a row, and then go over it again."""
 APART = frozenset({"native_group_norm"})
 """Their rows are whole frames, so they go over all numbers twice, and no other loop joins."""
-GATHERING = frozenset(
+REDUCING = frozenset(
     [
         "mean",
         "sum",
@@ -77,7 +77,7 @@ RESIZING = frozenset(
         "grid_sampler_2d",
     ]
 )
-FETCHING = frozenset(
+INDEXING = frozenset(
     ["roll", "index", "constant_pad_nd", "index_select", "gather", "flip", "im2col", "col2im"]
 )
 """Where each number comes from is computed, one by one."""

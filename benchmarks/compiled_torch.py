@@ -25,9 +25,9 @@ from automl.hardware.prediction.operators import Operator
 from benchmarks.aten_names import (
     APART,
     CURVES,
-    FETCHING,
-    GATHERING,
+    INDEXING,
     NORMALIZING,
+    REDUCING,
     RESIZING,
     SETTLED,
     WINDOWS,
@@ -104,7 +104,7 @@ class _Step:
 
     number: int
     before: int
-    """Bits of the steps that have to be done before."""
+    """Bit n is set where step n has to be done before."""
     done: tuple[Operator, ...] = ()
     """Of a library call."""
     kind: OperatorKind = "elementwise"
@@ -115,7 +115,7 @@ class _Step:
     weights: dict[Memory, int] = field(default_factory=dict)
     written: dict[Memory, int] = field(default_factory=dict)
     fetched: int = 0
-    """Numbers that are fetched one by one."""
+    """Numbers that the loop fetches one by one."""
 
     def operators(self, readers: dict[Memory, set[int]]) -> Iterator[Operator]:
         """Yield what the step does; only what other steps read is written, and its last result."""
@@ -240,8 +240,8 @@ class _Compiler:
         kind, results = _kind_of_loop(call), call.results
         if call.name in (*WINDOWS, *NORMALIZING, "native_batch_norm"):
             results = results[:1]  # the others are for training
-        gathers = call.name in GATHERING or call.name in NORMALIZING
-        size = max(one.size for one in inputs) if gathers else call.results[0].size
+        reduces = call.name in REDUCING or call.name in NORMALIZING
+        size = max(one.size for one in inputs) if reduces else call.results[0].size
         step = self._loop_to_join(call, inputs, size)
         if step is None:
             step = self._begin(inputs, kind=kind, size=0 if call.name in APART else size)
@@ -250,7 +250,7 @@ class _Compiler:
             if other.before >> step.number & 1:
                 other.before |= step.before
         step.kind = max(step.kind, kind, key=_RANKED.index)
-        step.fetched += size if call.name in FETCHING else 0
+        step.fetched += size if call.name in INDEXING else 0
         self._connect(step, inputs, results)
 
     def _loop_to_join(self, call: Call, inputs: Sequence[Value], size: int) -> _Step | None:
@@ -276,7 +276,7 @@ def _kind_of_loop(call: Call) -> OperatorKind:
     name = call.name
     if name in NORMALIZING or _is_of_weights(call):
         return "normalize"
-    if name in GATHERING or name in WINDOWS:
+    if name in REDUCING or name in WINDOWS:
         return "pool"
     if name in RESIZING:
         return "resize"

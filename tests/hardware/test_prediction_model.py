@@ -10,6 +10,8 @@ import pytest
 from scipy.stats import spearmanr
 
 from automl.errors import AutomlError
+from automl.hardware.prediction.expectation import GENERIC, Effort, expected_us
+from automl.hardware.prediction.gaussian_process import Hyperparameters, OperatorTable
 from automl.hardware.prediction.latency_model import fit
 from automl.hardware.prediction.operators import Operator
 from benchmarks.published_latency import Published, convolution, fbnet_operators, read_fbnet
@@ -66,6 +68,40 @@ def test_a_processor_of_many_cores_is_learnt_where_beginning_an_operator_costs_m
     answers = fit(networks[:20], truth[:20].tolist()).predict(networks[20:])
     off = np.abs(np.array([one.value for one in answers]) / truth[20:] - 1)
     assert off.mean() < 0.02
+
+
+def test_both_ways_of_adding_up_operators_follow_the_same_rates(networks: list[Published]) -> None:
+    rates = replace(
+        GENERIC, efforts={"pointwise": Effort(frame_bytes=3.0, weight_bytes=10.0, fixed=8.0)}
+    )
+    operators = networks[0].operators
+    quantized = tuple(replace(one, is_int8=True) for one in operators)
+    together = OperatorTable([operators, quantized]).weights(rates).sum(1)
+    for found, network in zip(together, (operators, quantized), strict=True):
+        assert found == pytest.approx(sum(expected_us(one, rates) for one in network))
+    pointwise = next(one for one in operators if one.kind == "pointwise")
+    frames = pointwise.read_bytes + pointwise.written_bytes
+    more_us = (2 * frames + 9 * pointwise.weight_bytes) / GENERIC.bytes_us + 7 * GENERIC.operator_us
+    usual_us = expected_us(pointwise, GENERIC)
+    assert expected_us(pointwise, rates) == pytest.approx(usual_us + more_us)
+
+
+def test_beliefs_of_the_caller_are_held_alone(networks: list[Published]) -> None:
+    known = networks[:10]
+    beliefs = Hyperparameters(
+        rates=GENERIC,
+        spread_of_all=0.3,
+        spread_of_kind=0.2,
+        spread_of_shape=0.2,
+        spread_of_product=0.2,
+        length=2.5,
+        window_length=2.0,
+        noise=0.1,
+    )
+    latencies = [n.latency_ms["fpga"] for n in known]
+    model = fit([n.operators for n in known], latencies, beliefs=beliefs)
+    assert [one.beliefs for one in model.posteriors] == [beliefs]
+    assert model.weights == (1.0,)
 
 
 def test_a_network_unlike_all_that_were_measured_is_less_sure(networks: list[Published]) -> None:
